@@ -1,0 +1,32 @@
+"""Certified numerical linear algebra and optimisation for CPU and GPU arrays.
+
+The rooms (``lina.linalg``, ``lina.torch``, ...) are imported on first use, so that ``import lina`` loads
+neither numba nor torch nor cupy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lina import linalg as linalg
+    from lina._core.threads import get_threads as get_threads
+    from lina._core.threads import set_threads as set_threads
+
+__version__ = "0.1.0"
+
+_ROOMS = ("linalg", "torch")
+_NAMES = {"get_threads": "lina._core.threads", "set_threads": "lina._core.threads"}
+
+__all__ = ["__version__", "get_threads", "linalg", "set_threads"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"lina.{name}")
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'lina' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS, *_NAMES})

@@ -1,0 +1,209 @@
+"""The array door: namespace, dtype and value checks, and the moves between libraries.
+
+Every public function passes its arguments through here once; behind the door an array is of one library, on one
+device, of dtype float32, float64, complex64 or complex128, and checked.
+"""
+
+import math
+import operator
+import sys
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device, is_dask_array, is_jax_array, is_numpy_array, is_torch_array
+
+_WORKING = ("float32", "float64", "complex64", "complex128")
+_HALF = {"float16": "float32", "bfloat16": "float32", "complex32": "complex64"}
+
+
+def open_door(*, min_ndim: int = 0, **arrays: Any) -> tuple[Any, ...]:
+    """Return (xp, array, ...): the namespace common to the named arguments, and each as a checked array of it."""
+    converted = {name: _as_array(value, name) for name, value in arrays.items()}
+    names = " and ".join(converted)
+    try:
+        xp = array_namespace(*converted.values())
+    except TypeError:
+        kinds = ", ".join(f"{name}: {_type_name(value)}" for name, value in converted.items())
+        raise TypeError(f"{names} must be arrays of one library, got {kinds}") from None
+    if len({str(device(value)) for value in converted.values()}) > 1:
+        found = ", ".join(f"{name} on {device(value)}" for name, value in converted.items())
+        raise ValueError(f"{names} must be on one device, got {found}")
+    out = []
+    for name, value in converted.items():
+        if value.ndim < min_ndim:
+            raise ValueError(f"{name} must have at least {min_ndim} dimensions, got shape {tuple(value.shape)}")
+        out.append(_as_working_dtype(xp, value, name))
+    return (xp, *out)
+
+
+def _type_name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _as_array(value: Any, name: str) -> Any:
+    """Turn lists, numbers and data frames into numpy arrays; leave arrays as they are; refuse what would lose meaning."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be an array without a mask, got numpy.ma.MaskedArray (fill it first)")
+    if type(value).__module__.startswith("scipy.sparse"):
+        raise TypeError(f"{name} must be a dense array, got {_type_name(value)} (try {name}.toarray())")
+    if isinstance(value, np.ndarray):
+        return np.asarray(value)
+    if is_torch_array(value) or is_jax_array(value) or is_dask_array(value) or hasattr(value, "__array_namespace__"):
+        return value
+    if "cupy" in sys.modules and type(value).__module__.startswith("cupy"):
+        return value
+    if isinstance(value, (str, bytes, dict, set, frozenset)) or value is None:
+        raise TypeError(f"{name} must be an array, got {type(value).__name__}")
+    try:
+        return np.asarray(value)
+    except ValueError as reason:
+        raise ValueError(f"{name} must be a rectangular array of numbers: {reason}") from None
+
+
+def _as_working_dtype(xp: Any, value: Any, name: str) -> Any:
+    """Promote integers and booleans to float64 (where the library has it) and halves to single precision."""
+    text = str(value.dtype).rpartition(".")[2]
+    if text in _WORKING:
+        return value
+    if text in _HALF:
+        return xp.astype(value, getattr(xp, _HALF[text]))
+    try:
+        whole = xp.isdtype(value.dtype, ("bool", "integral"))
+    except (TypeError, ValueError):
+        whole = False
+    if whole:
+        return xp.astype(value, _widest_real(xp))
+    wanted = "a boolean, integer, float or complex type of at most 64 bits a real number"
+    raise TypeError(f"{name} must have {wanted}, got dtype {text}")
+
+
+def _widest_real(xp: Any) -> Any:
+    known = xp.__array_namespace_info__().dtypes(kind="real floating")
+    return known.get("float64", xp.float32)
+
+
+def is_lazy(x: Any) -> bool:
+    """Whether the values cannot be looked at now: a dask array, or an array that jax is tracing."""
+    if is_dask_array(x):
+        return True
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(x, jax.core.Tracer)
+
+
+def scalar(x: Any) -> float:
+    """Return a 0-d array as a float, outside of any gradient."""
+    return float(x.detach() if hasattr(x, "detach") else x)
+
+
+def check_finite(xp: Any, x: Any, name: str) -> None:
+    """Raise ValueError if ``x`` holds NaN or an infinity; lazy arrays pass unseen."""
+    if is_lazy(x):
+        return
+    finite = xp.isfinite(x)
+    if not bool(xp.all(finite)):
+        count = int(xp.sum(xp.astype(~finite, xp.int64)))
+        raise ValueError(f"{name} must be finite, got {count} NaN or infinite of {math.prod(x.shape)} entries")
+
+
+def frobenius(xp: Any, x: Any) -> Any:
+    """Return the square root of the sum of squares of all entries, as a 0-d array."""
+    return xp.linalg.vector_norm(x)
+
+
+def balance(xp: Any, x: Any, name: str) -> tuple[Any, Any, float]:
+    """Return (x / scale, norm of that, scale) such that squares neither overflow nor vanish; checks finiteness.
+
+    ``scale`` is a power of two, so that the division is exact, and 1 unless the norm is extreme. Lazy arrays are
+    returned as they are, with their norm as a lazy scalar.
+    """
+    norm = frobenius(xp, x)
+    if is_lazy(x):
+        return x, norm, 1.0
+    low, high = safe_range(xp, x.dtype)
+    value = scalar(norm)
+    if low < value < high or x.size == 0:
+        return x, value, 1.0
+    check_finite(xp, x, name)
+    largest = scalar(xp.max(xp.abs(x)))
+    if largest == 0.0:
+        return x, 0.0, 1.0
+    scale = 2.0 ** math.frexp(largest)[1] if math.frexp(largest)[1] < 1024 else 2.0**1023
+    # two steps, because the reciprocal of a tiny power of two overflows
+    half = 2.0 ** (math.frexp(scale)[1] // 2)
+    x = x / half / (scale / half)
+    return x, scalar(frobenius(xp, x)), scale
+
+
+def safe_range(xp: Any, dtype: Any) -> tuple[float, float]:
+    """Return the norms between which products of three entries keep their digits in ``dtype``."""
+    exponent = math.log2(float(xp.finfo(dtype).max))
+    return 2.0 ** (-exponent / 4), 2.0 ** (exponent / 4)
+
+
+def epsilon(xp: Any, dtype: Any) -> float:
+    """Return the distance from 1 to the next number of ``dtype`` (of its real part for complex types)."""
+    return float(xp.finfo(dtype).eps)
+
+
+def real_dtype(xp: Any, dtype: Any) -> Any:
+    """Return the dtype of the real part."""
+    return xp.float32 if dtype in (xp.float32, xp.complex64) else xp.float64
+
+
+def adjoint(xp: Any, x: Any) -> Any:
+    """Return the conjugate transpose of the last two axes."""
+    flipped = x.mT if hasattr(x, "mT") else xp.matrix_transpose(x)
+    return xp.conj(flipped) if xp.isdtype(x.dtype, "complex floating") else flipped
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """Return the values as a numpy array, copied from the device where need be, outside of any gradient."""
+    if is_numpy_array(x):
+        return x
+    if is_torch_array(x):
+        return x.detach().cpu().resolve_conj().numpy()
+    if hasattr(x, "get"):
+        return x.get()
+    if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
+        return np.from_dlpack(x)
+    return np.asarray(x)
+
+
+def from_numpy(values: np.ndarray, like: Any) -> Any:
+    """Return a numpy array in the library, dtype and device of ``like``."""
+    xp = array_namespace(like)
+    if is_dask_array(like):
+        return xp.asarray(values, dtype=like.dtype)
+    where = None if is_jax_array(like) and is_lazy(like) else device(like)
+    return xp.asarray(values.astype(str(like.dtype).rpartition(".")[2]), device=where)
+
+
+def check_rank(k: Any, limit: int, name: str = "k") -> int:
+    """Return ``k`` as an int in 1..limit."""
+    try:
+        if isinstance(k, (bool, np.bool_)):
+            raise TypeError
+        value = operator.index(k)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, got {type(k).__name__}") from None
+    if not 1 <= value <= limit:
+        raise ValueError(f"{name} must be in 1..min(m, n) = 1..{limit}, got {value}")
+    return value
+
+
+def check_tolerance(value: Any, name: str) -> float:
+    """Return ``value`` as a float that is finite and not negative."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be finite and not negative, got {number}")
+    return number
+
+
+def check_option(value: Any, options: tuple[str, ...], name: str) -> str:
+    """Return ``value`` if it is one of ``options``."""
+    if value not in options:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+    return str(value)

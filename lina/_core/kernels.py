@@ -1,0 +1,39 @@
+"""The kernel table: (operation, library) -> "module:function", imported on first use.
+
+This is the only file that knows which libraries have kernels. An operation without a row for a library runs
+the array-API body in its public module. Adding a backend is adding rows here.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+TABLE: dict[tuple[str, str], str] = {
+    ("pinv", "torch"): "lina.torch.pinv:pinv_with_condition",
+    ("pinv_small", "numpy"): "lina._numba.pinv_small:pinv_small",
+    ("pinv_small", "cupy"): "lina._cuda.pinv_small:pinv_small",
+    ("pivoted_qr", "numpy"): "lina.linalg._lapack:pivoted_qr",
+    ("top_eigh", "numpy"): "lina.linalg._lapack:top_eigh",
+    ("triangular_inverse", "numpy"): "lina.linalg._lapack:triangular_inverse",
+}
+
+
+def library(xp: Any) -> str:
+    """Return the short name of an array namespace: numpy, cupy, torch, jax, dask or array_api_strict."""
+    name: str = xp.__name__
+    parts = name.removeprefix("array_api_compat.").split(".")
+    return parts[0]
+
+
+def kernel(operation: str, xp: Any) -> Callable[..., Any] | None:
+    """Return the kernel of ``operation`` for the namespace ``xp``, or None where the generic body runs."""
+    target = TABLE.get((operation, library(xp)))
+    return None if target is None else _load(target)
+
+
+@cache
+def _load(target: str) -> Callable[..., Any]:
+    module, function = target.split(":")
+    loaded: Callable[..., Any] = getattr(import_module(module), function)
+    return loaded

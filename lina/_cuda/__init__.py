@@ -1,0 +1,1 @@
+"""GPU kernels: a pair per operation, NAME.cu (CUDA C++ without #include) and NAME.py (grid, block, launch)."""

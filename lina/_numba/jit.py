@@ -1,0 +1,19 @@
+"""The one way in which lina compiles a CPU kernel."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+
+def njit(function: Callable[..., Any]) -> Any:
+    """Compile ``function`` on first call, without the GIL, into the cache folder where one is writable.
+
+    No fastmath (it makes isnan(nan) False) and no parallel=True (see ``lina._core.threads``). Division by zero
+    gives an infinity as in numpy.
+    """
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # numba found no folder to cache in
+        return numba.njit(**options)(function)

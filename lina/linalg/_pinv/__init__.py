@@ -1,0 +1,1 @@
+"""The pseudo-inverse: ``public`` chooses among the guarded paths, one file each."""

@@ -1,0 +1,59 @@
+"""Rank far below n: a complete orthogonal decomposition from a sketch, its rank proved by two bounds."""
+
+from typing import Any
+
+import numpy as np
+
+from lina._core.array import adjoint, epsilon, scalar
+from lina._core.random import gaussian
+from lina.linalg._norms import norm2_lower
+from lina.linalg._orthonormal import cholesky_qr, gram
+from lina.linalg._pinv.gram import gram_pinv
+from lina.linalg._pinv.outcome import Cutoff, Outcome, ratio
+from lina.linalg._residual import residual_norm
+
+_FIRST_SKETCH = 64
+
+
+def cod_pinv(xp: Any, A: Any, G: Any, cutoff: Cutoff) -> Outcome | None:
+    """Return the pseudo-inverse of ``A`` (m, n) of rank k <= 0.45 n, ``G`` = A^H A; None unless the rank is certain.
+
+    With orthonormal Q (m, k) and B = Q^H A: singular value k is at least that of B, and singular value k + 1 at
+    most norm(A - Q B); where both keep clear of the cutoff by a factor 2 the rank is k, and X = pinv(B) Q^H.
+    Cost about m n^2 + 8 m n k flops.
+    """
+    W = _row_space(xp, G)
+    factored = None if W is None else cholesky_qr(xp, A @ W)
+    if factored is None or not factored.deviation < 0.5:
+        return None
+    Q = factored.Q
+    B = adjoint(xp, Q) @ A
+    inner = gram_pinv(xp, adjoint(xp, B), gram(xp, adjoint(xp, B)), Cutoff(0.0, 0.0))
+    if inner is None:
+        return None
+    rest = residual_norm(xp, A, Q, B)
+    smallest, largest = cutoff.at(norm2_lower(xp, B)), cutoff.at(inner.high + rest)
+    if not (2 * rest <= smallest and inner.low >= 2 * largest):
+        return None
+    X = adjoint(xp, inner.X) @ adjoint(xp, Q)
+    gap = min(ratio(inner.low, largest), ratio(smallest, rest))
+    return Outcome(X, B.shape[0], inner.high / inner.low, gap, "cod")
+
+
+def _row_space(xp: Any, G: Any) -> Any | None:
+    """Return W (n, k) such that A W spans the range of A nearly orthonormally, or None where k exceeds 0.45 n.
+
+    Sketches grow until one has more columns than the rank. Eigenvalues under the noise of the Gram matrix do not
+    count; should that cut away too much, the bounds of the caller notice.
+    """
+    n, columns = G.shape[0], _FIRST_SKETCH
+    noise = 10 * n * epsilon(xp, G.dtype)
+    while columns <= n // 2:
+        omega = gaussian(np.random.default_rng(0), (n, columns), G)
+        values, vectors = xp.linalg.eigh(adjoint(xp, omega) @ (G @ omega))
+        largest = scalar(values[-1])
+        k = int(xp.sum(xp.astype(values > noise * largest, xp.int64))) if largest > 0 else 0
+        if 0 < k <= 0.9 * columns:
+            return omega @ (vectors[:, -k:] / xp.astype(xp.sqrt(values[-k:]), G.dtype))
+        columns *= 2
+    return None

@@ -1,0 +1,70 @@
+"""Any matrix: the pseudo-inverse from its singular or eigenvalues, the reference of all other paths."""
+
+import math
+from typing import Any
+
+from lina._core.array import adjoint, is_lazy, real_dtype, scalar
+from lina.linalg._norms import norm2_upper
+from lina.linalg._orthonormal import triangular_inverse
+from lina.linalg._pinv.outcome import Cutoff, Outcome
+
+# From this ratio of rows to columns on, QR goes first: as LAPACK's SVD itself would do it.
+_TALL = 2
+
+
+def svd_pinv(xp: Any, A: Any, cutoff: Cutoff) -> Outcome:
+    """Return the pseudo-inverse of ``A`` (..., m, n) from its singular value decomposition."""
+    U, s, Vh = xp.linalg.svd(A, full_matrices=False)
+    return _from_spectrum(xp, adjoint(xp, Vh), s, s, adjoint(xp, U), cutoff, "svd")
+
+
+def eigh_pinv(xp: Any, A: Any, cutoff: Cutoff) -> Outcome:
+    """Return the pseudo-inverse of a Hermitian ``A`` (..., n, n) from its eigendecomposition; the lower half is read."""
+    values, V = xp.linalg.eigh(A)
+    return _from_spectrum(xp, V, values, xp.abs(values), adjoint(xp, V), cutoff, "eigh")
+
+
+def qr_pinv(xp: Any, A: Any, cutoff: Cutoff) -> Outcome:
+    """Return the pseudo-inverse of a tall ``A`` (m, n) from its triangle R: by inverting it where full rank is certain.
+
+    Nothing is lost where it is not: the SVD of R is then that of A.
+    """
+    m, n = A.shape
+    if m < _TALL * n or is_lazy(A):
+        return svd_pinv(xp, A, cutoff)
+    Q, R = xp.linalg.qr(A)
+    diagonal = xp.abs(xp.linalg.diagonal(R))
+    if scalar(xp.min(diagonal)) > 0:
+        inverse = adjoint(xp, triangular_inverse(xp, adjoint(xp, R)))
+        high, low = norm2_upper(xp, R), 1.0 / norm2_upper(xp, inverse)
+        if cutoff.below(low, high):
+            gap = low / cutoff.at(high) if cutoff.at(high) > 0 else math.inf
+            return Outcome(inverse @ adjoint(xp, Q), n, high / low, gap, "qr")
+    inner = svd_pinv(xp, R, cutoff)
+    return inner._replace(X=inner.X @ adjoint(xp, Q))
+
+
+def _from_spectrum(
+    xp: Any, left: Any, values: Any, sizes: Any, right: Any, cutoff: Cutoff, method: str
+) -> Outcome:
+    """Return left @ diag(1 / values) @ right over the values whose sizes pass the cutoff."""
+    largest = xp.max(sizes, axis=-1, keepdims=True)
+    cut = xp.maximum(cutoff.rtol * largest, xp.full_like(largest, cutoff.atol))
+    keep = sizes > cut
+    one, zero = xp.ones_like(values), xp.zeros_like(values)
+    inverse = xp.where(keep, one / xp.where(keep, values, one), zero)
+    X = (left * xp.astype(inverse, left.dtype)[..., None, :]) @ right
+    rank = xp.sum(xp.astype(keep, xp.int64), axis=-1)
+    infinity = xp.full_like(sizes, math.inf)
+    kept = xp.min(xp.where(keep, sizes, infinity), axis=-1)
+    dropped = xp.max(xp.where(keep, xp.zeros_like(sizes), sizes), axis=-1)
+    largest, cut = largest[..., 0], cut[..., 0]
+    condition = xp.where(rank > 0, largest / kept, xp.ones_like(largest))
+    gap = xp.minimum(quotient(xp, kept, cut), quotient(xp, cut, dropped))
+    return Outcome(X, rank, xp.astype(condition, real_dtype(xp, left.dtype)), gap, method)
+
+
+def quotient(xp: Any, a: Any, b: Any) -> Any:
+    """Return a / b entry by entry, infinite where b is 0."""
+    positive = b > 0
+    return xp.where(positive, a / xp.where(positive, b, xp.ones_like(b)), xp.full_like(a, math.inf))

@@ -1,0 +1,1 @@
+"""The truncated SVD: ``public`` chooses among the algorithms, one file each."""

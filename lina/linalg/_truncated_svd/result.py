@@ -1,0 +1,74 @@
+"""The result of truncated_svd."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from lina._core.array import check_rank, frobenius, scalar
+from lina._core.certificates import CertificateKind, Status
+from lina.linalg._lowrank import LowRank
+
+
+@dataclass(frozen=True, eq=False)
+class TruncatedSVD(LowRank):
+    """The matrix mean + U @ diag(s) @ Vt, and how far it is from the one that was given.
+
+    Attributes
+    ----------
+    U : array, shape (m, k)
+        Orthonormal columns.
+    s : array, shape (k,)
+        Singular values in descending order, real.
+    Vt : array, shape (k, n)
+        Orthonormal rows, conjugated for complex matrices.
+    error : float
+        Norm of the difference to the matrix, absolute, in the norm that was asked for.
+    error_kind : CertificateKind
+        "rigorous" or "probabilistic": an upper bound, rounding included.
+    failure_probability : float
+        Probability that ``error`` is no upper bound; 0 for a rigorous one.
+    norm_A : float
+        Frobenius norm of the matrix (centred, if asked): ``error / norm_A`` is the relative error.
+    passes : int
+        How often the matrix was read, the certificate included.
+    status : Status
+        "converged", "max_passes" (the passes ran out first) or "max_rank" (k was reached before the tolerance).
+    method : str
+        The algorithm that ran: "gram", "krylov" or "svd".
+    mean : array, shape (n,), or None
+        Column means, with ``center=True``.
+    """
+
+    U: Any
+    s: Any
+    Vt: Any
+    error: Any
+    error_kind: CertificateKind
+    failure_probability: float
+    norm_A: Any
+    passes: int
+    status: Status
+    method: str
+    mean: Any = None
+
+    def _factors(self) -> tuple[Any, Any, Any]:
+        return self.U * array_namespace(self.U).astype(self.s, self.U.dtype), self.Vt, self.mean
+
+    def truncate(self, k: int) -> "TruncatedSVD":
+        """Return the leading ``k`` terms; the error grows by the terms left out (Frobenius norm or 2-norm bound)."""
+        k = check_rank(k, self.s.shape[0])
+        left_out = scalar(frobenius(array_namespace(self.s), self.s[k:])) if k < self.s.shape[0] else 0.0
+        return TruncatedSVD(
+            self.U[:, :k],
+            self.s[:k],
+            self.Vt[:k, :],
+            (self.error**2 + left_out**2) ** 0.5,
+            self.error_kind,
+            self.failure_probability,
+            self.norm_A,
+            self.passes,
+            self.status,
+            self.method,
+            self.mean,
+        )
