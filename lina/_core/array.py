@@ -10,24 +10,19 @@ import sys
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_dask_array, is_jax_array, is_numpy_array, is_torch_array
+from array_api_compat import array_namespace, device, is_dask_array, is_jax_array, is_numpy_array
 
-_WORKING = ("float32", "float64", "complex64", "complex128")
+_EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52, "complex64": 2.0**-23, "complex128": 2.0**-52}
 _HALF = {"float16": "float32", "bfloat16": "float32", "complex32": "complex64"}
 
 
 def open_door(*, min_ndim: int = 0, **arrays: Any) -> tuple[Any, ...]:
     """Return (xp, array, ...): the namespace common to the named arguments, and each as a checked array of it."""
     converted = {name: _as_array(value, name) for name, value in arrays.items()}
-    names = " and ".join(converted)
-    try:
-        xp = array_namespace(*converted.values())
-    except TypeError:
-        kinds = ", ".join(f"{name}: {_type_name(value)}" for name, value in converted.items())
-        raise TypeError(f"{names} must be arrays of one library, got {kinds}") from None
-    if len({str(device(value)) for value in converted.values()}) > 1:
+    xp = _common_namespace(converted)
+    if len(converted) > 1 and len({str(device(value)) for value in converted.values()}) > 1:
         found = ", ".join(f"{name} on {device(value)}" for name, value in converted.items())
-        raise ValueError(f"{names} must be on one device, got {found}")
+        raise ValueError(f"{' and '.join(converted)} must be on one device, got {found}")
     out = []
     for name, value in converted.items():
         if value.ndim < min_ndim:
@@ -36,19 +31,45 @@ def open_door(*, min_ndim: int = 0, **arrays: Any) -> tuple[Any, ...]:
     return (xp, *out)
 
 
+def _common_namespace(arrays: dict[str, Any]) -> Any:
+    if all(_library_of(value) == "torch" for value in arrays.values()):
+        return _torch_namespace()
+    try:
+        return array_namespace(*arrays.values())
+    except TypeError:
+        kinds = ", ".join(f"{name}: {_type_name(value)}" for name, value in arrays.items())
+        raise TypeError(f"{' and '.join(arrays)} must be arrays of one library, got {kinds}") from None
+
+
+def _library_of(value: Any) -> str:
+    # by name, without the caches of array_api_compat: torch.compile warns when it traces through them
+    return type(value).__module__.partition(".")[0]
+
+
+def _torch_namespace() -> Any:
+    from array_api_compat import torch
+
+    return torch
+
+
+_torch_namespace._dynamo_marked_constant = True  # type: ignore[attr-defined]  # what assume_constant_result sets
+
+
 def _type_name(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _as_array(value: Any, name: str) -> Any:
     """Turn lists, numbers and data frames into numpy arrays; leave arrays as they are; refuse what would lose meaning."""
+    if _library_of(value) == "torch":
+        return value
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be an array without a mask, got numpy.ma.MaskedArray (fill it first)")
     if type(value).__module__.startswith("scipy.sparse"):
         raise TypeError(f"{name} must be a dense array, got {_type_name(value)} (try {name}.toarray())")
     if isinstance(value, np.ndarray):
-        return np.asarray(value)
-    if is_torch_array(value) or is_jax_array(value) or is_dask_array(value) or hasattr(value, "__array_namespace__"):
+        return np.asarray(value, dtype=value.dtype.newbyteorder("="))
+    if is_jax_array(value) or is_dask_array(value) or hasattr(value, "__array_namespace__"):
         return value
     if "cupy" in sys.modules and type(value).__module__.startswith("cupy"):
         return value
@@ -62,8 +83,8 @@ def _as_array(value: Any, name: str) -> Any:
 
 def _as_working_dtype(xp: Any, value: Any, name: str) -> Any:
     """Promote integers and booleans to float64 (where the library has it) and halves to single precision."""
-    text = str(value.dtype).rpartition(".")[2]
-    if text in _WORKING:
+    text = dtype_name(value)
+    if text in _EPSILON:
         return value
     if text in _HALF:
         return xp.astype(value, getattr(xp, _HALF[text]))
@@ -84,7 +105,7 @@ def _widest_real(xp: Any) -> Any:
 
 def is_lazy(x: Any) -> bool:
     """Whether the values cannot be looked at now: a dask array, or an array that jax is tracing."""
-    if is_dask_array(x):
+    if _library_of(x) == "dask":
         return True
     jax = sys.modules.get("jax")
     return jax is not None and isinstance(x, jax.core.Tracer)
@@ -119,7 +140,7 @@ def balance(xp: Any, x: Any, name: str) -> tuple[Any, Any, float]:
     norm = frobenius(xp, x)
     if is_lazy(x):
         return x, norm, 1.0
-    low, high = safe_range(xp, x.dtype)
+    low, high = safe_range(x)
     value = scalar(norm)
     if low < value < high or x.size == 0:
         return x, value, 1.0
@@ -134,20 +155,26 @@ def balance(xp: Any, x: Any, name: str) -> tuple[Any, Any, float]:
     return x, scalar(frobenius(xp, x)), scale
 
 
-def safe_range(xp: Any, dtype: Any) -> tuple[float, float]:
+def safe_range(dtype: Any) -> tuple[float, float]:
     """Return the norms between which products of three entries keep their digits in ``dtype``."""
-    exponent = math.log2(float(xp.finfo(dtype).max))
-    return 2.0 ** (-exponent / 4), 2.0 ** (exponent / 4)
+    quarter = 2.0**256 if _EPSILON[dtype_name(dtype)] == 2.0**-52 else 2.0**32
+    return 1 / quarter, quarter
 
 
-def epsilon(xp: Any, dtype: Any) -> float:
-    """Return the distance from 1 to the next number of ``dtype`` (of its real part for complex types)."""
-    return float(xp.finfo(dtype).eps)
+def dtype_name(x: Any) -> str:
+    """Return "float64" and so on for an array or a dtype of any library."""
+    text = str(getattr(x, "dtype", x))
+    return text.rpartition(".")[2]
 
 
-def real_dtype(xp: Any, dtype: Any) -> Any:
-    """Return the dtype of the real part."""
-    return xp.float32 if dtype in (xp.float32, xp.complex64) else xp.float64
+def epsilon(x: Any) -> float:
+    """Return the distance from 1 to the next number of the (real part of the) dtype of an array."""
+    return _EPSILON[dtype_name(x)]
+
+
+def real_dtype(xp: Any, x: Any) -> Any:
+    """Return the dtype of the real part of an array."""
+    return xp.float64 if epsilon(x) == 2.0**-52 else xp.float32
 
 
 def adjoint(xp: Any, x: Any) -> Any:
@@ -160,7 +187,7 @@ def to_numpy(x: Any) -> np.ndarray:
     """Return the values as a numpy array, copied from the device where need be, outside of any gradient."""
     if is_numpy_array(x):
         return x
-    if is_torch_array(x):
+    if _library_of(x) == "torch":
         return x.detach().cpu().resolve_conj().numpy()
     if hasattr(x, "get"):
         return x.get()
@@ -175,7 +202,7 @@ def from_numpy(values: np.ndarray, like: Any) -> Any:
     if is_dask_array(like):
         return xp.asarray(values, dtype=like.dtype)
     where = None if is_jax_array(like) and is_lazy(like) else device(like)
-    return xp.asarray(values.astype(str(like.dtype).rpartition(".")[2]), device=where)
+    return xp.asarray(values.astype(dtype_name(like)), device=where)
 
 
 def check_rank(k: Any, limit: int, name: str = "k") -> int:

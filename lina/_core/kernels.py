@@ -5,12 +5,11 @@ the array-API body in its public module. Adding a backend is adding rows here.
 """
 
 from collections.abc import Callable
-from functools import cache
 from importlib import import_module
 from typing import Any
 
 TABLE: dict[tuple[str, str], str] = {
-    ("pinv", "torch"): "lina.torch.pinv:pinv_with_condition",
+    ("pinv", "torch"): "lina.torch.pinv:pinv_with_facts",
     ("pinv_small", "numpy"): "lina._numba.pinv_small:pinv_small",
     ("pinv_small", "cupy"): "lina._cuda.pinv_small:pinv_small",
     ("pivoted_qr", "numpy"): "lina.linalg._lapack:pivoted_qr",
@@ -32,8 +31,14 @@ def kernel(operation: str, xp: Any) -> Callable[..., Any] | None:
     return None if target is None else _load(target)
 
 
-@cache
+_loaded: dict[str, Callable[..., Any]] = {}
+
+
 def _load(target: str) -> Callable[..., Any]:
-    module, function = target.split(":")
-    loaded: Callable[..., Any] = getattr(import_module(module), function)
-    return loaded
+    if target not in _loaded:
+        module, function = target.split(":")
+        _loaded[target] = getattr(import_module(module), function)
+    return _loaded[target]
+
+
+_load._dynamo_marked_constant = True  # type: ignore[attr-defined]  # so that torch.compile does not trace the import

@@ -1,1 +1,1 @@
-"""GPU kernels: a pair per operation, NAME.cu (CUDA C++ without #include) and NAME.py (grid, block, launch)."""
+"""GPU kernels: a pair per operation, NAME.cu (CUDA C++ without #include) and NAME.py (grid and launch)."""

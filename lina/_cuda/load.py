@@ -9,7 +9,7 @@ REAL_NAMES = {"float32": "float", "float64": "double"}
 
 @cache
 def load(name: str, dtype: str) -> Any:
-    """Return the kernel ``name`` of NAME.cu for a real dtype, to be compiled at its first launch on a device."""
+    """Return the kernel ``name`` of NAME.cu for a real dtype, to be compiled at its first launch."""
     import cupy
 
     text = Path(__file__).with_name(f"{name}.cu").read_text(encoding="utf-8")

@@ -1,10 +1,11 @@
-// Pseudo-inverses of a batch of small real matrices of full column rank: one block per matrix, all work in shared
-// memory. REAL is float or double. The algorithm is that of the CPU kernel: modified Gram-Schmidt twice, then back
-// substitution. Every sum has a fixed order, so the result does not depend on the scheduling.
+// Pseudo-inverses of a batch of small real matrices of full column rank: one block per matrix, all work in
+// shared memory. REAL is float or double. The algorithm is that of the CPU kernel: modified Gram-Schmidt
+// twice, then back substitution. Every sum has a fixed order, so the result does not depend on the
+// scheduling.
 //
-// In Gram-Schmidt a thread owns the rows group, group + groups, ... of ONE column, where
-// column = threadIdx.x % columns and group = threadIdx.x / columns; columns is a power of two, n <= columns <= 64,
-// and blockDim.x a power of two, max(32, columns) <= blockDim.x. In back substitution a thread owns whole rows.
+// In Gram-Schmidt a thread owns the rows group, group + groups, ... of ONE column, where column = threadIdx.x
+// % columns and group = threadIdx.x / columns; columns is a power of two, n <= columns <= 64, and blockDim.x
+// a power of two, max(32, columns) <= blockDim.x. In back substitution a thread owns whole rows.
 
 extern __shared__ REAL shared[];
 
@@ -15,8 +16,9 @@ __device__ REAL add(REAL a, REAL b) { return a + b; }
 
 __device__ REAL larger(REAL a, REAL b) { return a > b ? a : b; }
 
-// Combine the values of all threads of equal threadIdx.x % columns: fold within the warp, park the result of each
-// warp, then, after a barrier, every thread reads the column it wants. partial must not be in use by a slower thread.
+// Combine the values of all threads of equal threadIdx.x % columns: fold within the warp, park the result of
+// each warp, then, after a barrier, every thread reads the column it wants. partial must not be in use by a
+// slower thread.
 template <REAL combine(REAL, REAL)>
 __device__ void park(REAL value, REAL* partial, int columns) {
   for (int offset = 16; offset >= columns; offset /= 2) {
@@ -51,8 +53,9 @@ __device__ REAL power_of_two_scale(REAL largest) {
   return ldexp((REAL)1, -exponent);
 }
 
-// Bring A (m, n) into Q, scaled so that squares keep in range; return the scale and set the sum of squares. An entry
-// that is not finite spoils the sum of squares and with it the condition, whatever became of the scale.
+// Bring A (m, n) into Q, scaled so that squares keep in range; return the scale and set the sum of squares.
+// An entry that is not finite spoils the sum of squares and with it the condition, whatever became of the
+// scale.
 __device__ REAL load(const REAL* A, REAL* Q, REAL* partial, int m, int n, int columns, REAL* squares) {
   const int column = threadIdx.x % columns, groups = blockDim.x / columns, stride = padded(n);
   const int first = column < n ? threadIdx.x / columns : m;
@@ -73,9 +76,9 @@ __device__ REAL load(const REAL* A, REAL* Q, REAL* partial, int m, int n, int co
   return scale;
 }
 
-// Orthonormalise the columns of Q in place. The triangle taken out is written to R in the first pass and multiplied
-// to R from the left in the second. Column k is divided by its norm only at the end, by its owners: until then all
-// others may read it without a further barrier.
+// Orthonormalise the columns of Q in place. The triangle taken out is written to R in the first pass and
+// multiplied to R from the left in the second. Column k is divided by its norm only at the end, by its
+// owners: until then all others may read it without a further barrier.
 template <bool FIRST>
 __device__ void gram_schmidt(REAL* Q, REAL* R, REAL* row, REAL* partial, int m, int n, int columns) {
   const int column = threadIdx.x % columns, groups = blockDim.x / columns, stride = padded(n);
@@ -97,7 +100,7 @@ __device__ void gram_schmidt(REAL* Q, REAL* R, REAL* row, REAL* partial, int m, 
     }
     if (writes && k <= column) (FIRST ? R + k * stride : row)[column] = projection;
     __syncthreads();
-    if (!FIRST && writes && k <= column) {  // a thread meets its own column of R only, whose rows below k are old
+    if (!FIRST && writes && k <= column) {  // in its own column of R, the rows below k are still the old ones
       REAL sum = 0;
       for (int i = k; i <= column; ++i) sum += row[i] * R[i * stride + column];
       R[k * stride + column] = sum;
@@ -107,7 +110,8 @@ __device__ void gram_schmidt(REAL* Q, REAL* R, REAL* row, REAL* partial, int m, 
   __syncthreads();
 }
 
-// Solve R Y = Q^T, one row of Q at a time, in place; write X = Y * scale and return this thread's sum of squares of Y.
+// Solve R Y = Q^T, one row of Q at a time, in place; write X = Y * scale and return this thread's sum of
+// squares of Y.
 __device__ REAL back_substitute(REAL* Q, const REAL* R, REAL* X, int m, int n, REAL scale) {
   const int stride = padded(n);
   REAL sum = 0;
@@ -125,7 +129,8 @@ __device__ REAL back_substitute(REAL* Q, const REAL* R, REAL* X, int m, int n, R
   return sum;
 }
 
-// A (b, m, n), X (b, n, m), condition (b,); m >= n. Dynamic shared memory: (m + n) * (n | 1) + n + blockDim.x REALs.
+// A (b, m, n), X (b, n, m), condition (b,); m >= n. Dynamic shared memory: (m + n) * (n | 1) + n + blockDim.x
+// REALs.
 extern "C" __global__ void pinv_small(const REAL* A, REAL* X, REAL* condition, int m, int n, int columns) {
   REAL* Q = shared;
   REAL* R = Q + m * padded(n);

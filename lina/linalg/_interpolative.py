@@ -207,7 +207,7 @@ def _sketch(xp: Any, A: Any, rank: int, method: str, rng: np.random.Generator) -
 def _numerical_rank(xp: Any, R: Any, size: int) -> int:
     """Return the number of pivots above rounding, at least 1."""
     pivots = np.abs(to_numpy(xp.linalg.diagonal(R)))
-    return max(1, int(np.sum(pivots > size * epsilon(xp, R.dtype) * pivots[0])))
+    return max(1, int(np.sum(pivots > size * epsilon(R) * pivots[0])))
 
 
 def _project(xp: Any, A: Any, indices: Any) -> tuple[Any, Any]:

@@ -25,9 +25,9 @@ def _gram_schmidt(xp: Any, A: Any, k: int) -> tuple[Any, Any]:
     """Modified Gram-Schmidt on the remainder, each direction freed of the earlier ones a second time."""
     n = A.shape[1]
     rest, Q, rows, pivots = A, [], [], []
-    free = xp.ones((n,), dtype=real_dtype(xp, A.dtype), device=device(A))
+    free = xp.ones((n,), dtype=real_dtype(xp, A), device=device(A))
     for _ in range(k):
-        p = int(xp.argmax(free * (xp.sum(xp.abs(rest) ** 2, axis=0) + epsilon(xp, A.dtype) ** 4)))
+        p = int(xp.argmax(free * (xp.sum(xp.abs(rest) ** 2, axis=0) + epsilon(A) ** 4)))
         q = rest[:, p]
         for old in Q:
             q = q - old * xp.vecdot(old, q)

@@ -1,8 +1,9 @@
 // Runs CUDA C++ text on the CPU: one fibre per CUDA thread, block after block, in a chosen order of fibres.
 //
-// Caught: barriers that not all threads reach, or reach at different lines; shuffles that not all lanes reach; writes
-// beyond the dynamic shared memory; reads of shared memory that was never written (it is poisoned); and, by comparing
-// orders, races between barriers. Not caught: the memory model of a device, misaligned access, time and occupancy.
+// Caught: barriers that not all threads reach, or reach at different lines; shuffles that not all lanes
+// reach; writes beyond the dynamic shared memory; reads of shared memory that was never written (it is
+// poisoned); and, by comparing orders, races between barriers. Not caught: the memory model of a device,
+// misaligned access, time and occupancy.
 #pragma once
 #include <math.h>
 #include <stddef.h>
@@ -84,7 +85,8 @@ inline bool release(int first, int last, State barrier) {
   const auto done = std::count_if(begin, end, [&](const Fibre& f) { return f.state == DONE; });
   if (waiting > 0 && done > 0) fault = LEFT_BEFORE_BARRIER;
   if (waiting < last - first) return false;
-  if (std::any_of(begin, end, [&](const Fibre& f) { return f.line != begin->line; })) fault = DIVERGENT_BARRIER;
+  const auto elsewhere = [&](const Fibre& f) { return f.line != begin->line; };
+  if (std::any_of(begin, end, elsewhere)) fault = DIVERGENT_BARRIER;
   std::for_each(begin, end, [&](Fibre& f) { f.state = READY; });
   return true;
 }
@@ -142,8 +144,8 @@ int launch(void (*kernel)(P...), void** arguments, const unsigned* grid, const u
     memset(shared, POISON, CAPACITY + FENCE);
     run_block((Order)order, random);
     const unsigned char *bytes = (const unsigned char*)shared, *end = bytes + CAPACITY + FENCE;
-    const bool intact = std::all_of(bytes + shared_bytes, end, [](unsigned char byte) { return byte == POISON; });
-    if (fault == NONE && !intact) fault = SHARED_OVERRUN;
+    const bool written = std::any_of(bytes + shared_bytes, end, [](auto byte) { return byte != POISON; });
+    if (fault == NONE && written) fault = SHARED_OVERRUN;
   }
   return fault;
 }

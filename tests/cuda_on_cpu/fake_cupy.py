@@ -21,7 +21,7 @@ MAX_GRID = (2**31 - 1, 2**16 - 1, 2**16 - 1)
 
 
 class FakeCupy:
-    """``launches`` records grid, block and shared memory; ``order`` and ``seed`` choose the order of the fibres."""
+    """``order`` and ``seed`` choose the order of the fibres; ``launches`` records what was launched."""
 
     float32, float64, int32, inf = np.float32, np.float64, np.int32, np.inf
     ndarray = np.ndarray
@@ -38,10 +38,8 @@ class FakeCupy:
         return out
 
     def RawModule(self, *, code: str, options: tuple[str, ...] = ()) -> "FakeModule":
-        standard = [
-            each for each in options if "std=" not in each
-        ]  # g++ knows one spelling, the shim one standard
-        return FakeModule(self, compile_text(code, tuple(standard)))
+        defines = tuple(each for each in options if each.startswith("-D"))
+        return FakeModule(self, compile_text(code, defines))
 
 
 class FakeModule:

@@ -1,4 +1,4 @@
-"""Compile a CUDA text for a real architecture without a device, by the library of the wheel nvidia-cuda-nvrtc."""
+"""Compile a CUDA text for a real architecture without a device, by the wheel nvidia-cuda-nvrtc."""
 
 import ctypes
 import importlib.util
@@ -7,9 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-NO_NVRTC = (
-    "NOT TESTED: the CUDA texts were not compiled for a device, because nvidia-cuda-nvrtc is not installed"
-)
+NO_NVRTC = "NOT TESTED: the CUDA texts were not compiled for a device, because there is no nvidia-cuda-nvrtc"
 
 _FIGURES = re.compile(
     r"(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads"

@@ -1,4 +1,4 @@
-"""Every CUDA text of lina compiles for real architectures, without a remark and without spilling registers."""
+"""Every CUDA text of lina compiles for real architectures without a remark and without spilling."""
 
 from pathlib import Path
 

@@ -47,7 +47,7 @@ def _row_space(xp: Any, G: Any) -> Any | None:
     count; should that cut away too much, the bounds of the caller notice.
     """
     n, columns = G.shape[0], _FIRST_SKETCH
-    noise = 10 * n * epsilon(xp, G.dtype)
+    noise = 10 * n * epsilon(G)
     while columns <= n // 2:
         omega = gaussian(np.random.default_rng(0), (n, columns), G)
         values, vectors = xp.linalg.eigh(adjoint(xp, omega) @ (G @ omega))

@@ -51,7 +51,7 @@ def _empty(xp: Any, A: Any) -> Outcome:
     X = xp.zeros_like(adjoint(xp, A))
     if A.ndim == 2:
         return Outcome(X, 0, 1.0, math.inf, "svd")
-    ones = xp.ones(A.shape[:-2], dtype=real_dtype(xp, A.dtype))
+    ones = xp.ones(A.shape[:-2], dtype=real_dtype(xp, A))
     return Outcome(X, xp.astype(0 * ones, xp.int64), ones, ones * math.inf, "svd")
 
 
@@ -104,7 +104,7 @@ def _matrices(xp: Any, A: Any) -> list[Any]:
 def _stack(xp: Any, A: Any, outcomes: list[Outcome]) -> Outcome:
     batch = A.shape[:-2]
     X = xp.reshape(xp.stack([o.X for o in outcomes]), (*batch, A.shape[-1], A.shape[-2]))
-    real = real_dtype(xp, A.dtype)
+    real = real_dtype(xp, A)
 
     def gather(values: list[Any], dtype: Any) -> Any:
         return xp.reshape(xp.asarray(values, dtype=dtype, device=device(A)), batch)
@@ -123,7 +123,7 @@ def _finish_small(xp: Any, A: Any, X: Any, condition: Any, cutoff: Cutoff) -> Ou
     if cutoff.atol > 0:
         margin = xp.maximum(margin, cutoff.atol * xp.sqrt(xp.sum(xp.abs(X) ** 2, axis=(-2, -1))))
     # Gram-Schmidt twice needs condition * eps << 1
-    certain = (BAND * margin <= 1) & (100 * n * epsilon(xp, A.dtype) * condition <= 1)
+    certain = (BAND * margin <= 1) & (100 * n * epsilon(A) * condition <= 1)
     rank = xp.full(condition.shape, n, dtype=xp.int64)
     gap = quotient(xp, xp.ones_like(margin), margin)
     method = np.full(condition.shape, "mgs2")

@@ -27,4 +27,4 @@ def _inverts(xp: Any, A: Any, X: Any, condition: float) -> bool:
     n = A.shape[0]
     probe = gaussian(np.random.default_rng(0), (n, 4), A)
     error = scalar(frobenius(xp, A @ (X @ probe) - probe))
-    return error <= 10 * n**0.5 * epsilon(xp, A.dtype) * condition * scalar(frobenius(xp, probe))
+    return error <= 10 * n**0.5 * epsilon(A) * condition * scalar(frobenius(xp, probe))

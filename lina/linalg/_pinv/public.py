@@ -2,10 +2,12 @@
 
 from typing import Any, NamedTuple
 
-from lina._core.array import check_option, check_tolerance, epsilon, is_lazy, open_door
+import numpy as np
+
+from lina._core.array import check_option, check_tolerance, epsilon, is_lazy, open_door, to_numpy
 from lina._core.kernels import kernel
 from lina.linalg._pinv.compute import METHODS, compute_pinv
-from lina.linalg._pinv.outcome import Cutoff
+from lina.linalg._pinv.outcome import PATHS, Cutoff
 
 
 class PinvInfo(NamedTuple):
@@ -111,13 +113,15 @@ def pinv(
     X, rank, condition, gap, taken = run(xp, A, cutoff, hermitian, method)
     if not return_info:
         return X
+    if op is not None:
+        taken = np.asarray(PATHS)[to_numpy(taken)]
     if A.ndim == 2 and not is_lazy(A):
-        return X, PinvInfo(int(rank), float(condition), taken, float(gap))
+        return X, PinvInfo(int(rank), float(condition), str(taken), float(gap))
     return X, PinvInfo(rank, condition, taken, gap)
 
 
 def _cutoff(xp: Any, A: Any, rtol: Any, atol: Any) -> Cutoff:
     absolute = 0.0 if atol is None else check_tolerance(atol, "atol")
     if rtol is None:
-        return Cutoff(0.0 if absolute > 0 else max(A.shape[-2:]) * epsilon(xp, A.dtype), absolute)
+        return Cutoff(0.0 if absolute > 0 else max(A.shape[-2:]) * epsilon(A), absolute)
     return Cutoff(check_tolerance(rtol, "rtol"), absolute)

@@ -61,7 +61,7 @@ def _from_spectrum(
     largest, cut = largest[..., 0], cut[..., 0]
     condition = xp.where(rank > 0, largest / kept, xp.ones_like(largest))
     gap = xp.minimum(quotient(xp, kept, cut), quotient(xp, cut, dropped))
-    return Outcome(X, rank, xp.astype(condition, real_dtype(xp, left.dtype)), gap, method)
+    return Outcome(X, rank, xp.astype(condition, real_dtype(xp, left)), gap, method)
 
 
 def quotient(xp: Any, a: Any, b: Any) -> Any:

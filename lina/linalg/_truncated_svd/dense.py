@@ -15,6 +15,6 @@ def dense_svd(matrix: Matrix, goal: Goal) -> Factors:
     else:
         values = to_numpy(s).tolist()
         k, status = final_rank(values, 0.0, goal)
-        rounding = 4 * len(values) ** 0.5 * epsilon(xp, s.dtype) * values[0]
+        rounding = 4 * len(values) ** 0.5 * epsilon(s) * values[0]
         following = values[k] + rounding if k < len(values) and values[k] > rounding else None
     return Factors(U[:, :k], s[:k], Vt[:k, :], status, following)

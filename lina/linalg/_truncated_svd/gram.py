@@ -23,7 +23,7 @@ def gram_svd(matrix: Matrix, goal: Goal) -> Factors | None:
     singular = [math.sqrt(max(0.0, v)) for v in values]
     rest = 0.0 if len(singular) == A.shape[1] else math.inf
     k, status = final_rank(singular, rest, goal)
-    trusted = max(_TRUSTED, 1e4 * A.shape[1] * epsilon(xp, A.dtype))
+    trusted = max(_TRUSTED, 1e4 * A.shape[1] * epsilon(A))
     if singular[min(k, len(singular)) - 1] ** 2 < trusted * singular[0] ** 2:
         return None
     V = vectors[:, :k]
@@ -32,7 +32,7 @@ def gram_svd(matrix: Matrix, goal: Goal) -> Factors | None:
     Q = orthonormal_columns(xp, Y)
     QH = xp.conj(xp.matrix_transpose(Q))
     U, s, Wt = xp.linalg.svd(QH @ Y, full_matrices=False)
-    return Factors(Q @ U, s, Wt @ xp.conj(Vt), status, _following(singular, k, xp, A.dtype))
+    return Factors(Q @ U, s, Wt @ xp.conj(Vt), status, _following(singular, k, epsilon(A)))
 
 
 def _top_eigh(xp: Any, G: Any, goal: Goal) -> tuple[list[float], Any]:
@@ -45,9 +45,9 @@ def _top_eigh(xp: Any, G: Any, goal: Goal) -> tuple[list[float], Any]:
     return to_numpy(xp.flip(values)).tolist(), xp.flip(vectors, axis=1)
 
 
-def _following(singular: list[float], k: int, xp: Any, dtype: Any) -> float | None:
+def _following(singular: list[float], k: int, eps: float) -> float | None:
     """Return singular value k + 1, rounding included (Weyl's inequality); None where rounding is most of it."""
     if k >= len(singular):
         return None
-    blur = 4 * math.sqrt(len(singular)) * epsilon(xp, dtype) * singular[0] ** 2
+    blur = 4 * math.sqrt(len(singular)) * eps * singular[0] ** 2
     return math.sqrt(singular[k] ** 2 + blur) if singular[k] ** 2 > blur else None

@@ -68,7 +68,7 @@ class _Basis:
             return None
         before = scalar(frobenius(xp, W))
         W = self._project(W[:free, :])
-        if scalar(frobenius(xp, W)) <= 10 * epsilon(xp, W.dtype) * before:
+        if scalar(frobenius(xp, W)) <= 10 * epsilon(W) * before:
             return None
         for _ in range(2):  # once more, because orthonormalising magnifies what the projection left
             W = self._project(xp.matrix_transpose(orthonormal_columns(xp, xp.matrix_transpose(W))))
@@ -125,7 +125,7 @@ def _decide(
         needed = needed_rank(values, rest, goal)
         if needed is not None and needed <= limit:
             return needed, Status.CONVERGED
-    unseen = pythagoras(matrix.xp, matrix.A, norm_A, math.sqrt(math.fsum(v * v for v in values[:limit])))
+    unseen = pythagoras(matrix.A, norm_A, math.sqrt(math.fsum(v * v for v in values[:limit])))
     if len(values) >= goal.rank and _settled(len(basis.V), gain, unseen, norm_A, matrix):
         return limit, Status.CONVERGED if goal.target is None else Status.MAX_RANK
     if goal.max_passes is not None and matrix.passes + 2 > goal.max_passes:
@@ -135,7 +135,7 @@ def _decide(
 
 def _settled(blocks: int, gain: float, unseen: float | None, norm_A: float, matrix: Matrix) -> bool:
     """Whether one more block would no longer lower the error noticeably."""
-    rounding = epsilon(matrix.xp, matrix.A.dtype) * norm_A**2
+    rounding = epsilon(matrix.A) * norm_A**2
     if gain <= 4 * rounding:
         return blocks > 1
     return blocks >= _LEAST_BLOCKS and unseen is not None and gain <= _WORTH_A_BLOCK * unseen**2
@@ -144,7 +144,7 @@ def _settled(blocks: int, gain: float, unseen: float | None, norm_A: float, matr
 def _rest(matrix: Matrix, basis: _Basis, target: float, norm_A: float, values: list[float]) -> float:
     """Return the norm of what the whole basis does not see, measured only when it may be below the target."""
     xp = matrix.xp
-    cheap = pythagoras(xp, matrix.A, norm_A, math.sqrt(math.fsum(v * v for v in values)))
+    cheap = pythagoras(matrix.A, norm_A, math.sqrt(math.fsum(v * v for v in values)))
     if cheap is not None:
         return cheap
     if scalar(frobenius(xp, basis.Y[-1])) > target:
@@ -156,7 +156,7 @@ def _rest(matrix: Matrix, basis: _Basis, target: float, norm_A: float, values: l
 
 def _extract(xp: Any, basis: _Basis, values: list[float], Z: Any, k: int, status: Status) -> Factors:
     """Return the k leading terms: a small SVD of the images, whose squares T has blurred."""
-    if values[k - 1] > 1e3 * math.sqrt(epsilon(xp, Z.dtype)) * values[0]:
+    if values[k - 1] > 1e3 * math.sqrt(epsilon(Z)) * values[0]:
         V, Y = basis.combine(basis.V, Z[:, :k]), basis.combine(basis.Y, Z[:, :k])
     else:
         V, Y = xp.concat(basis.V, axis=0), xp.concat(basis.Y, axis=0)

@@ -196,5 +196,5 @@ def _certify(matrix: Matrix, factors: Factors, goal: Goal, norm_A: Any, rng: np.
     z = adjoint(xp, A) @ y - adjoint(xp, factors.Vt) @ (adjoint(xp, left) @ y)
     largest = scalar(xp.max(xp.sqrt(xp.sum(xp.abs(z) ** 2, axis=0))))
     # P(|x_1| < 0.1257) = 0.1 for a standard normal number
-    value = (largest / 0.1257) ** 0.5 + 4 * epsilon(xp, A.dtype) * norm_A
+    value = (largest / 0.1257) ** 0.5 + 4 * epsilon(A) * norm_A
     return Certificate(value, CertificateKind.PROBABILISTIC, 0.1**_PROBES)
