@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 TABLE: dict[tuple[str, str], str] = {
+    ("frobenius", "numpy"): "numpy.linalg:norm",
     ("pinv", "torch"): "lina.torch.pinv:pinv_with_facts",
     ("pinv_small", "numpy"): "lina._numba.pinv_small:pinv_small",
     ("pinv_small", "cupy"): "lina._cuda.pinv_small:pinv_small",
@@ -28,17 +29,20 @@ def library(xp: Any) -> str:
 def kernel(operation: str, xp: Any) -> Callable[..., Any] | None:
     """Return the kernel of ``operation`` for the namespace ``xp``, or None where the generic body runs."""
     target = TABLE.get((operation, library(xp)))
-    return None if target is None else _load(target)
+    if target is None:
+        return None
+    _load(target)
+    return _loaded[target]
 
 
 _loaded: dict[str, Callable[..., Any]] = {}
 
 
-def _load(target: str) -> Callable[..., Any]:
+def _load(target: str) -> None:
     if target not in _loaded:
         module, function = target.split(":")
         _loaded[target] = getattr(import_module(module), function)
-    return _loaded[target]
 
 
-_load._dynamo_marked_constant = True  # type: ignore[attr-defined]  # so that torch.compile does not trace the import
+# What torch's assume_constant_result sets: torch.compile runs the import while it traces, instead of tracing it.
+_load._dynamo_marked_constant = True  # type: ignore[attr-defined]

@@ -86,8 +86,11 @@ def _power_of_two_scale(A):
             largest = max(largest, size)
     if largest == 0.0 or total != 0.0:
         return A.real.dtype.type(np.nan)
-    exponent = min(max(-math.frexp(largest)[1], -120), 120) if A.real.itemsize == 4 else (
-        min(max(-math.frexp(largest)[1], -1020), 1020))
+    exponent = (
+        min(max(-math.frexp(largest)[1], -120), 120)
+        if A.real.itemsize == 4
+        else (min(max(-math.frexp(largest)[1], -1020), 1020))
+    )
     return A.real.dtype.type(math.ldexp(1.0, exponent))
 
 
@@ -97,7 +100,9 @@ def _frobenius(Q, norm):
     for i in range(Q.shape[0]):
         for j in range(Q.shape[1]):
             for lane in range(LANES):
-                norm[lane] += Q[i, j, lane].real * Q[i, j, lane].real + Q[i, j, lane].imag * Q[i, j, lane].imag
+                norm[lane] += (
+                    Q[i, j, lane].real * Q[i, j, lane].real + Q[i, j, lane].imag * Q[i, j, lane].imag
+                )
     for lane in range(LANES):
         norm[lane] = math.sqrt(norm[lane])
 

@@ -136,5 +136,7 @@ def _finish_small(xp: Any, A: Any, X: Any, condition: Any, cutoff: Cutoff) -> Ou
         method[np.asarray(~np.asarray(certain))] = "svd"
     batch = A.shape[:-2]
     return Outcome(
-        xp.reshape(X, (*batch, n, m)), *(xp.reshape(each, batch) for each in (rank, condition, gap)), method.reshape(batch)
+        xp.reshape(X, (*batch, n, m)),
+        *(xp.reshape(each, batch) for each in (rank, condition, gap)),
+        method.reshape(batch),
     )

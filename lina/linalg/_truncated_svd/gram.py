@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from lina._core.array import epsilon, to_numpy
+from lina._core.array import adjoint, conjugate, epsilon, to_numpy
 from lina._core.kernels import kernel
 from lina.linalg._orthonormal import orthonormal_columns
 from lina.linalg._truncated_svd.problem import Factors, Goal, Matrix, final_rank
@@ -30,9 +30,9 @@ def gram_svd(matrix: Matrix, goal: Goal) -> Factors | None:
     Vt = xp.matrix_transpose(V)
     Y = xp.matrix_transpose(matrix.forward(Vt))
     Q = orthonormal_columns(xp, Y)
-    QH = xp.conj(xp.matrix_transpose(Q))
+    QH = adjoint(xp, Q)
     U, s, Wt = xp.linalg.svd(QH @ Y, full_matrices=False)
-    return Factors(Q @ U, s, Wt @ xp.conj(Vt), status, _following(singular, k, epsilon(A)))
+    return Factors(Q @ U, s, Wt @ conjugate(xp, Vt), status, _following(singular, k, epsilon(A)))
 
 
 def _top_eigh(xp: Any, G: Any, goal: Goal) -> tuple[list[float], Any]:

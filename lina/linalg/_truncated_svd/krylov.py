@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import epsilon, frobenius, scalar, to_numpy
+from lina._core.array import adjoint, conjugate, epsilon, frobenius, scalar, to_numpy
 from lina._core.certificates import Status
 from lina._core.random import gaussian
 from lina.linalg._orthonormal import orthonormal_columns
 from lina.linalg._residual import pythagoras, residual_norm
 from lina.linalg._truncated_svd.problem import Factors, Goal, Matrix, final_rank, needed_rank
 
-_OVERSAMPLE = 10
+_OVERSAMPLE = 5
 _BLOCK_FOR_TOLERANCE = 32
 # Four blocks move the matrix 7 times, where seven subspace iterations move it 16 times for the same accuracy.
 _LEAST_BLOCKS = 4
@@ -38,11 +38,11 @@ class _Basis:
         xp = self.xp
         self.V.append(V)
         self.Y.append(Y)
-        column = xp.concat([xp.conj(old) @ xp.matrix_transpose(Y) for old in self.Y], axis=0)
+        column = xp.concat([conjugate(xp, old) @ xp.matrix_transpose(Y) for old in self.Y], axis=0)
         if self.T is None:
             self.T = column
             return
-        row = xp.conj(xp.matrix_transpose(column[: -Y.shape[0], :]))
+        row = adjoint(xp, column[: -Y.shape[0], :])
         upper = xp.concat([self.T, column[: -Y.shape[0], :]], axis=1)
         self.T = xp.concat([upper, xp.concat([row, column[-Y.shape[0] :, :]], axis=1)], axis=0)
 
@@ -76,7 +76,7 @@ class _Basis:
 
     def _project(self, W: Any) -> Any:
         for V in self.V:
-            W = W - (W @ self.xp.conj(self.xp.matrix_transpose(V))) @ V
+            W = W - (W @ adjoint(self.xp, V)) @ V
         return W
 
 
@@ -107,9 +107,11 @@ def krylov_svd(matrix: Matrix, goal: Goal, norm_A: float, rng: np.random.Generat
 def _start(matrix: Matrix, goal: Goal, rng: np.random.Generator) -> Any:
     xp, (m, n) = matrix.xp, matrix.shape
     wanted = goal.rank + _OVERSAMPLE if goal.target is None else _BLOCK_FOR_TOLERANCE
-    b = min(-(-wanted // 16) * 16, n)
+    b = min(-(-wanted // 8) * 8, n)
     if goal.max_passes is not None and goal.max_passes % 2 == 0:
-        draw = matrix.backward(gaussian(rng, (b, m), matrix.A))  # an even number of passes begins on the other side
+        draw = matrix.backward(
+            gaussian(rng, (b, m), matrix.A)
+        )  # an even number of passes begins on the other side
     else:
         draw = gaussian(rng, (b, n), matrix.A)
     return xp.matrix_transpose(orthonormal_columns(xp, xp.matrix_transpose(draw)))
@@ -151,7 +153,7 @@ def _rest(matrix: Matrix, basis: _Basis, target: float, norm_A: float, values: l
         return math.inf
     left = xp.matrix_transpose(xp.concat(basis.Y, axis=0))
     matrix.passes += 1
-    return residual_norm(xp, matrix.A, left, xp.conj(xp.concat(basis.V, axis=0)))
+    return residual_norm(xp, matrix.A, left, conjugate(xp, xp.concat(basis.V, axis=0)))
 
 
 def _extract(xp: Any, basis: _Basis, values: list[float], Z: Any, k: int, status: Status) -> Factors:
@@ -162,5 +164,5 @@ def _extract(xp: Any, basis: _Basis, values: list[float], Z: Any, k: int, status
         V, Y = xp.concat(basis.V, axis=0), xp.concat(basis.Y, axis=0)
     tall = xp.matrix_transpose(Y)
     Q = orthonormal_columns(xp, tall)
-    U, s, Wt = xp.linalg.svd(xp.conj(xp.matrix_transpose(Q)) @ tall, full_matrices=False)
-    return Factors(Q @ U[:, :k], s[:k], Wt[:k, :] @ xp.conj(V), status)
+    U, s, Wt = xp.linalg.svd(adjoint(xp, Q) @ tall, full_matrices=False)
+    return Factors(Q @ U[:, :k], s[:k], Wt[:k, :] @ conjugate(xp, V), status)

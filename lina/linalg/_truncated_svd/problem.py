@@ -3,7 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
-from lina._core.array import adjoint
+from lina._core.array import adjoint, conjugate
 from lina._core.certificates import Status
 
 
@@ -27,9 +27,7 @@ class Matrix:
     def backward(self, Y: Any) -> Any:
         """Return Y @ conj(A), (b, m) -> (b, n)."""
         self.passes += 1
-        if self.xp.isdtype(self.A.dtype, "complex floating"):
-            return self.xp.conj(self.xp.conj(Y) @ self.A)
-        return Y @ self.A
+        return conjugate(self.xp, conjugate(self.xp, Y) @ self.A)
 
     def gram(self) -> Any:
         """Return A^H A, (n, n)."""

@@ -121,7 +121,15 @@ def truncated_svd(
     U, Vt = factors.U, factors.Vt
     if A.shape[0] < A.shape[1]:
         U, Vt = xp.matrix_transpose(Vt), xp.matrix_transpose(U)
-    rest = (found.kind, found.failure_probability, norm_A * scale, matrix.passes, factors.status, method, mean)
+    rest = (
+        found.kind,
+        found.failure_probability,
+        norm_A * scale,
+        matrix.passes,
+        factors.status,
+        method,
+        mean,
+    )
     return TruncatedSVD(U, factors.s * scale, Vt, found.value * scale, *rest)
 
 
@@ -154,7 +162,9 @@ def _absolute(
     return goal._replace(target=max(scalar(size) * float(rtol or 0.0), float(atol or 0.0) / scale))
 
 
-def _run(matrix: Matrix, goal: Goal, norm_A: float, method: str, rng: np.random.Generator) -> tuple[Factors, str]:
+def _run(
+    matrix: Matrix, goal: Goal, norm_A: float, method: str, rng: np.random.Generator
+) -> tuple[Factors, str]:
     chosen = _choose(matrix, goal) if method == "auto" else method
     if is_lazy(matrix.A):
         chosen = "svd"
@@ -181,7 +191,9 @@ def _choose(matrix: Matrix, goal: Goal) -> str:
     return "gram" if n <= 3000 else "krylov"
 
 
-def _certify(matrix: Matrix, factors: Factors, goal: Goal, norm_A: Any, rng: np.random.Generator) -> Certificate:
+def _certify(
+    matrix: Matrix, factors: Factors, goal: Goal, norm_A: Any, rng: np.random.Generator
+) -> Certificate:
     """Return the error of the factors in the norm of the goal."""
     xp, A = matrix.xp, matrix.A
     if goal.norm == "2" and factors.following is not None:
