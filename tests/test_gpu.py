@@ -67,9 +67,7 @@ def test_the_kernel_runs_on_the_current_stream(cupy):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    "shape", [(1, 1), (20, 40), (200, 80), (3, 8, 4), (2000, 16, 8), (2000, 8, 16), (20, 100, 60)]
-)
+@pytest.mark.parametrize("shape", [(1, 1), (20, 40), (200, 80), (3, 8, 4), (2000, 16, 8), (2000, 8, 16), (20, 100, 60)])
 def test_the_public_pseudo_inverse_of_a_cupy_array_is_numpys(cupy, shape, dtype):
     A = np.random.default_rng(0).standard_normal(shape).astype(dtype)
     X = lina.linalg.pinv(cupy.asarray(A))

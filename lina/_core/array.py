@@ -28,9 +28,7 @@ def open_door(*, min_ndim: int = 0, **arrays: Any) -> tuple[Any, ...]:
     out = []
     for name, value in converted.items():
         if value.ndim < min_ndim:
-            raise ValueError(
-                f"{name} must have at least {min_ndim} dimensions, got shape {tuple(value.shape)}"
-            )
+            raise ValueError(f"{name} must have at least {min_ndim} dimensions, got shape {tuple(value.shape)}")
         out.append(_as_working_dtype(xp, value, name))
     return (xp, *out)
 
@@ -64,7 +62,7 @@ def _type_name(value: Any) -> str:
 
 
 def _as_array(value: Any, name: str) -> Any:
-    """Turn lists, numbers and data frames into numpy arrays; leave arrays as they are; refuse what would lose meaning."""
+    """Turn lists and data frames into numpy arrays, leave arrays as they are, refuse what would lose meaning."""
     if _library_of(value) == "torch":
         return value
     if isinstance(value, np.ma.MaskedArray):
@@ -127,15 +125,14 @@ def check_finite(xp: Any, x: Any, name: str) -> None:
     finite = xp.isfinite(x)
     if not bool(xp.all(finite)):
         count = int(xp.sum(xp.astype(~finite, xp.int64)))
-        raise ValueError(
-            f"{name} must be finite, got {count} NaN or infinite of {math.prod(x.shape)} entries"
-        )
+        raise ValueError(f"{name} must be finite, got {count} NaN or infinite of {math.prod(x.shape)} entries")
 
 
 def frobenius(xp: Any, x: Any) -> Any:
     """Return the square root of the sum of squares of all entries, as a 0-d array."""
     fast = kernel("frobenius", xp)  # numpy's vector_norm takes five times as long as its norm
-    return xp.linalg.vector_norm(x) if fast is None else fast(x)
+    with np.errstate(over="ignore", invalid="ignore"):  # the callers look whether it is finite
+        return xp.linalg.vector_norm(x) if fast is None else fast(x)
 
 
 def balance(xp: Any, x: Any, name: str) -> tuple[Any, Any, float]:
@@ -160,6 +157,13 @@ def balance(xp: Any, x: Any, name: str) -> tuple[Any, Any, float]:
     half = 2.0 ** (math.frexp(scale)[1] // 2)
     x = x / half / (scale / half)
     return x, scalar(frobenius(xp, x)), scale
+
+
+def check_norm(x: Any, norm: Any, scale: float, name: str) -> None:
+    """Raise OverflowError if the norm of ``x``, ``norm * scale`` as balance returns them, exceeds its dtype."""
+    largest = 2.0**1023 if epsilon(x) == 2.0**-52 else 2.0**127
+    if scale != 1.0 and norm > largest / scale:
+        raise OverflowError(f"{name} must have a Frobenius norm below {largest:.4g}, found a larger one")
 
 
 def safe_range(dtype: Any) -> tuple[float, float]:

@@ -13,6 +13,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("pinv", "torch"): "lina.torch.pinv:pinv_with_facts",
     ("pinv_small", "numpy"): "lina._numba.pinv_small:pinv_small",
     ("pinv_small", "cupy"): "lina._cuda.pinv_small:pinv_small",
+    ("pinv_small_supports", "cupy"): "lina._cuda.pinv_small:supports",
     ("pivoted_qr", "numpy"): "lina.linalg._lapack:pivoted_qr",
     ("top_eigh", "numpy"): "lina.linalg._lapack:top_eigh",
     ("triangular_inverse", "numpy"): "lina.linalg._lapack:triangular_inverse",

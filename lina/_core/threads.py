@@ -56,9 +56,7 @@ def _initial_size() -> int:
     if not text:
         return available_cpus()
     if not text.isdigit() or int(text) < 1:
-        raise ValueError(
-            f"the environment variable LINA_NUM_THREADS must be a positive integer, got {text!r}"
-        )
+        raise ValueError(f"the environment variable LINA_NUM_THREADS must be a positive integer, got {text!r}")
     return int(text)
 
 

@@ -143,5 +143,6 @@ extern "C" __global__ void pinv_small(const REAL* A, REAL* X, REAL* condition, i
   gram_schmidt<false>(Q, R, row, partial, m, n, columns);
   const REAL size = over_block<add>(back_substitute(Q, R, X + offset, m, n, scale), partial);
   const REAL bound = sqrt(squares) * sqrt(size);
-  if (threadIdx.x == 0) condition[blockIdx.x] = bound == bound ? bound : ldexp((REAL)1, 2000);
+  const REAL overflow = sqrt(size) * scale * 0;  // NaN where an entry of X may be infinite
+  if (threadIdx.x == 0) condition[blockIdx.x] = bound + overflow == bound ? bound : ldexp((REAL)1, 2000);
 }

@@ -21,7 +21,7 @@ def pinv_small(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (X, condition) of ``A`` (b, m, n), m >= n >= 1: X (b, n, m) and condition (b,), real.
 
     ``condition`` is norm(A, "fro") * norm(X, "fro"), at least the 2-norm condition number up to rounding, and
-    infinite where a matrix has no full rank or is not finite; there X is meaningless. Modified Gram-Schmidt is run
+    infinite where a matrix has no full rank, is not finite, or X overflows; there X is meaningless. Modified Gram-Schmidt is run
     twice, which is as good as Householder while condition * eps is small. Cost 5 m n^2 flops a matrix.
     """
     batch, m, n = A.shape
@@ -100,9 +100,7 @@ def _frobenius(Q, norm):
     for i in range(Q.shape[0]):
         for j in range(Q.shape[1]):
             for lane in range(LANES):
-                norm[lane] += (
-                    Q[i, j, lane].real * Q[i, j, lane].real + Q[i, j, lane].imag * Q[i, j, lane].imag
-                )
+                norm[lane] += Q[i, j, lane].real * Q[i, j, lane].real + Q[i, j, lane].imag * Q[i, j, lane].imag
     for lane in range(LANES):
         norm[lane] = math.sqrt(norm[lane])
 
@@ -164,7 +162,8 @@ def _store(Y, first, count, scale, norm, X, condition):
     _frobenius(Y, size)
     for lane in range(count):
         value = norm[lane] * size[lane]
-        condition[first + lane] = value if np.isfinite(value) else np.inf
+        whole = np.isfinite(value) and np.isfinite(size[lane] * scale[lane])
+        condition[first + lane] = value if whole else np.inf
         for i in range(Y.shape[0]):
             for j in range(Y.shape[1]):
                 X[first + lane, i, j] = Y[i, j, lane] * scale[lane]

@@ -10,6 +10,7 @@ from array_api_compat import device
 from lina._core.array import (
     adjoint,
     balance,
+    check_norm,
     check_option,
     check_rank,
     check_tolerance,
@@ -120,6 +121,9 @@ def interpolative(
         If ``A`` is not a finite nonempty matrix, ``k`` is out of range, a tolerance is negative, nothing says
         where to stop, or ``A`` is traced or lazy: its values decide which columns are taken.
 
+    OverflowError
+        If the Frobenius norm of ``A`` exceeds half the range of the dtype.
+
     Notes
     -----
     Pivoted QR reaches ``error <= sqrt(1 + k (n - k)) 2^k`` times the optimum in the worst case and 1.1 to 2 times
@@ -147,6 +151,7 @@ def interpolative(
     check_option(method, METHODS, "method")
     draws = generator(rng)
     M, norm_A, scale = balance(xp, A, "A")
+    check_norm(A, norm_A, scale, "A")
     if target is not None:
         target = max(norm_A * float(rtol or 0.0), float(atol or 0.0) / scale)
     if axis == 0:
@@ -182,7 +187,7 @@ def _choose(
     """Return (indices, Z, error): one attempt for a rank, attempts of doubled rank for a tolerance."""
     rank = limit if target is None else min(limit, _FIRST_RANK)
     while True:
-        sketch = _sketch(xp, A, rank, method, rng)
+        sketch = _sketch(A, rank, method, rng)
         R, pivots = pivoted_qr(xp, sketch, rank)
         found = _numerical_rank(xp, R, max(A.shape))
         indices = pivots[:found]
@@ -196,7 +201,7 @@ def _choose(
         rank = min(limit, 2 * rank)
 
 
-def _sketch(xp: Any, A: Any, rank: int, method: str, rng: np.random.Generator) -> Any:
+def _sketch(A: Any, rank: int, method: str, rng: np.random.Generator) -> Any:
     """Return rows whose pivoted QR chooses the columns: random combinations of those of ``A``, or ``A`` itself."""
     rows = rank + _OVERSAMPLE
     if method == "cpqr" or (method == "auto" and rows >= A.shape[0]):

@@ -24,7 +24,10 @@ def pivoted_qr(xp: Any, A: Any, k: int) -> tuple[Any, Any]:
 def _gram_schmidt(xp: Any, A: Any, k: int) -> tuple[Any, Any]:
     """Modified Gram-Schmidt on the remainder, each direction freed of the earlier ones a second time."""
     n = A.shape[1]
-    rest, Q, rows, pivots = A, [], [], []
+    rest = A
+    Q: list[Any] = []
+    rows: list[Any] = []
+    pivots: list[int] = []
     free = xp.ones((n,), dtype=real_dtype(xp, A), device=device(A))
     for _ in range(k):
         p = int(xp.argmax(free * (xp.sum(xp.abs(rest) ** 2, axis=0) + epsilon(A) ** 4)))

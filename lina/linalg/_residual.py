@@ -18,8 +18,8 @@ def residual_norm(xp: Any, A: Any, left: Any, right: Any) -> float:
     step = max(1, _BLOCK_ENTRIES // max(1, n))
     total = 0.0
     for start in range(0, m, step):
-        block = A[start : start + step, :]
-        total = math.hypot(total, scalar(frobenius(xp, block - left[start : start + step, :] @ right)))
+        stop = min(start + step, m)
+        total = math.hypot(total, scalar(frobenius(xp, A[start:stop, :] - left[start:stop, :] @ right)))
     # a k-term product errs like sqrt(k) eps |x||y| (Higham, Mary, SIAM J. Sci. Comput. 41 (2019) A2815), and here
     # norm(left) norm(right) is about sqrt(k) times the norm of the product
     return total + 2 * epsilon(A) * scalar(frobenius(xp, left)) * scalar(frobenius(xp, right))

@@ -47,9 +47,7 @@ def register_op(
 
     def without_gradient(*args: Any) -> Any:
         if torch.is_grad_enabled() and any(isinstance(a, torch.Tensor) and a.requires_grad for a in args):
-            raise GradientError(
-                f"lina::{name} has no gradient: call it under torch.no_grad() or on tensor.detach()"
-            )
+            raise GradientError(f"lina::{name} has no gradient: call it under torch.no_grad() or on tensor.detach()")
         return op(*args)
 
     return without_gradient

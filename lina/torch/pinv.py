@@ -29,9 +29,7 @@ def _forward(
     return X, tensors[0], tensors[1], tensors[2], torch.as_tensor(codes, device=A.device)
 
 
-def _fake(
-    A: torch.Tensor, rtol: float, atol: float, hermitian: bool, method: str
-) -> tuple[torch.Tensor, ...]:
+def _fake(A: torch.Tensor, rtol: float, atol: float, hermitian: bool, method: str) -> tuple[torch.Tensor, ...]:
     batch = A.shape[:-2]
     X = A.new_empty((*batch, A.shape[-1], A.shape[-2]))
     whole = A.new_empty(batch, dtype=torch.int64)

@@ -52,9 +52,7 @@ def compile_for(text: str, architecture: str, options: tuple[str, ...] = ()) -> 
         cubin = _bytes(nvrtc, "CUBIN", program)
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    figures = [
-        {key: int(value) for key, value in each.groupdict().items()} for each in _FIGURES.finditer(log)
-    ]
+    figures = [{key: int(value) for key, value in each.groupdict().items()} for each in _FIGURES.finditer(log)]
     rest = "\n".join(line for line in log.splitlines() if not _is_figure(line))
     spilled = [each["stack"] + each["stores"] + each["loads"] for each in figures]
     return Compiled(cubin, rest.strip(), [each["registers"] for each in figures], spilled)

@@ -83,9 +83,7 @@ extern "C" __global__ void one_too_far(int* out, int size) { shared[size] = 1; }
 """
 
 
-def launch(
-    name, *scalars, grid=(1,), block=(THREADS,), size=THREADS, dtype="int32", order="forward", shared=THREADS
-):
+def launch(name, *scalars, grid=(1,), block=(THREADS,), size=THREADS, dtype="int32", order="forward", shared=THREADS):
     out = np.zeros(size, dtype=dtype)
     arguments = (out, *map(np.int32, scalars))
     compile_text(TEXT).launch(name, grid, block, arguments, shared * 4, order, seed=3)
@@ -94,13 +92,7 @@ def launch(
 
 def test_every_thread_of_every_block_runs_once_with_its_own_indices():
     found = launch("where_am_i", grid=(3, 2), block=(4, 2), size=48)
-    expected = [
-        1000 * b + 100 * a + 10 * y + x
-        for b in range(2)
-        for a in range(3)
-        for y in range(2)
-        for x in range(4)
-    ]
+    expected = [1000 * b + 100 * a + 10 * y + x for b in range(2) for a in range(3) for y in range(2) for x in range(4)]
     assert found.tolist() == expected
 
 

@@ -4,17 +4,16 @@ import math
 from typing import Any
 
 import numpy as np
-
 from array_api_compat import device
 
-from lina._core.array import adjoint, balance, check_finite, epsilon, is_lazy, real_dtype
+from lina._core.array import adjoint, balance, check_finite, epsilon, is_lazy, real_dtype, to_numpy
 from lina._core.kernels import kernel
 from lina.linalg._orthonormal import gram
 from lina.linalg._pinv.cod import cod_pinv
 from lina.linalg._pinv.gram import gram_pinv
 from lina.linalg._pinv.lu import lu_pinv
 from lina.linalg._pinv.outcome import BAND, Cutoff, Outcome
-from lina.linalg._pinv.svd import eigh_pinv, qr_pinv, quotient, svd_pinv
+from lina.linalg._pinv.svd import check_result, eigh_pinv, qr_pinv, quotient, svd_pinv
 
 METHODS = ("auto", "svd", "gram", "lu", "cod", "qr")
 
@@ -62,7 +61,12 @@ def _matrix(xp: Any, A: Any, cutoff: Cutoff, method: str) -> Outcome:
         return svd_pinv(xp, A, cutoff)
     scaled, _, scale = balance(xp, A, "A")
     outcome = _try_paths(xp, scaled, Cutoff(cutoff.rtol, cutoff.atol / scale), method)
-    return outcome if scale == 1.0 else outcome._replace(X=outcome.X / scale)
+    if scale == 1.0:
+        return outcome
+    with np.errstate(over="ignore"):
+        X = outcome.X / scale
+    check_result(xp, X)
+    return outcome._replace(X=X)
 
 
 def _try_paths(xp: Any, A: Any, cutoff: Cutoff, method: str) -> Outcome:
@@ -90,10 +94,11 @@ def _batch(xp: Any, A: Any, cutoff: Cutoff, method: str) -> Outcome:
     if m * n >= _WORTH_GUARDING:
         return _stack(xp, A, [_matrix(xp, each, cutoff, method) for each in _matrices(xp, A)])
     fast = kernel("pinv_small", xp) if method == "auto" and A.size * n >= _WORTH_COMPILING else None
-    found = None if fast is None else fast(xp.reshape(A, (-1, m, n)))
-    if found is None:
+    supports = kernel("pinv_small_supports", xp)
+    if fast is None or (supports is not None and not supports(A.shape, A.dtype)):
         return svd_pinv(xp, A, cutoff)
-    return _finish_small(xp, A, *found, cutoff)
+    X, condition = fast(xp.reshape(A, (-1, m, n)))
+    return _finish_small(xp, A, X, condition, cutoff)
 
 
 def _matrices(xp: Any, A: Any) -> list[Any]:
@@ -118,25 +123,24 @@ def _stack(xp: Any, A: Any, outcomes: list[Outcome]) -> Outcome:
 def _finish_small(xp: Any, A: Any, X: Any, condition: Any, cutoff: Cutoff) -> Outcome:
     """Send the matrices that the batched kernel cannot be certain of to the SVD, together."""
     m, n = A.shape[-2:]
-    # cutoff over smallest singular value; norm(X, "fro") is at least 1 / smallest
-    margin = cutoff.rtol * condition
+    flat, batch = xp.reshape(A, (-1, m, n)), A.shape[:-2]
+    whole = xp.isfinite(condition)
+    bound = xp.where(whole, condition, xp.ones_like(condition))
+    # the cutoff over the smallest singular value, which is at least the largest entry over the condition
+    margin = cutoff.rtol * bound
     if cutoff.atol > 0:
-        margin = xp.maximum(margin, cutoff.atol * xp.sqrt(xp.sum(xp.abs(X) ** 2, axis=(-2, -1))))
+        entry = xp.max(xp.abs(flat), axis=(-2, -1))
+        margin = xp.maximum(margin, cutoff.atol * quotient(xp, bound, entry))
     # Gram-Schmidt twice needs condition * eps << 1
-    certain = (BAND * margin <= 1) & (100 * n * epsilon(A) * condition <= 1)
+    certain = whole & (BAND * margin <= 1) & (100 * n * epsilon(A) * bound <= 1)
     rank = xp.full(condition.shape, n, dtype=xp.int64)
     gap = quotient(xp, xp.ones_like(margin), margin)
     method = np.full(condition.shape, "mgs2")
     (doubtful,) = xp.nonzero(~certain)
     if doubtful.shape[0]:
-        flat = xp.reshape(A, (-1, m, n))
         exact = svd_pinv(xp, flat[doubtful, ...], cutoff)
         X[doubtful], rank[doubtful] = exact.X, exact.rank
         condition[doubtful], gap[doubtful] = exact.condition, exact.gap
-        method[np.asarray(~np.asarray(certain))] = "svd"
-    batch = A.shape[:-2]
-    return Outcome(
-        xp.reshape(X, (*batch, n, m)),
-        *(xp.reshape(each, batch) for each in (rank, condition, gap)),
-        method.reshape(batch),
-    )
+        method[to_numpy(doubtful)] = "svd"
+    rank, condition, gap = (xp.reshape(each, batch) for each in (rank, condition, gap))
+    return Outcome(xp.reshape(X, (*batch, n, m)), rank, condition, gap, method.reshape(batch))

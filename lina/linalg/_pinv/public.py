@@ -79,6 +79,9 @@ def pinv(
         If ``A`` has fewer than 2 dimensions, holds NaN or infinities, or a tolerance is negative. The values of
         traced (jax) and lazy (dask) arrays are not looked at.
 
+    OverflowError
+        If the pseudo-inverse exceeds the range of the dtype (entries of ``A`` near 1e-308 in float64).
+
     Notes
     -----
     Cost for m >= n: "gram" 3 m n^2 flops up to a condition of 10, where its error condition^2 eps is harmless,
@@ -107,7 +110,7 @@ def pinv(
     method = check_option(method, METHODS, "method")
     if hermitian and A.shape[-1] != A.shape[-2]:
         raise ValueError(f"A must be square for hermitian=True, got shape {tuple(A.shape)}")
-    cutoff = _cutoff(xp, A, rtol, atol)
+    cutoff = _cutoff(A, rtol, atol)
     op = kernel("pinv", xp)
     run = compute_pinv if op is None else op
     X, rank, condition, gap, taken = run(xp, A, cutoff, hermitian, method)
@@ -120,7 +123,7 @@ def pinv(
     return X, PinvInfo(rank, condition, taken, gap)
 
 
-def _cutoff(xp: Any, A: Any, rtol: Any, atol: Any) -> Cutoff:
+def _cutoff(A: Any, rtol: Any, atol: Any) -> Cutoff:
     absolute = 0.0 if atol is None else check_tolerance(atol, "atol")
     if rtol is None:
         return Cutoff(0.0 if absolute > 0 else max(A.shape[-2:]) * epsilon(A), absolute)

@@ -3,7 +3,9 @@
 import math
 from typing import Any
 
-from lina._core.array import adjoint, is_lazy, real_dtype, scalar
+import numpy as np
+
+from lina._core.array import adjoint, dtype_name, is_lazy, real_dtype, scalar
 from lina.linalg._norms import norm2_upper
 from lina.linalg._orthonormal import triangular_inverse
 from lina.linalg._pinv.outcome import Cutoff, Outcome
@@ -19,7 +21,7 @@ def svd_pinv(xp: Any, A: Any, cutoff: Cutoff) -> Outcome:
 
 
 def eigh_pinv(xp: Any, A: Any, cutoff: Cutoff) -> Outcome:
-    """Return the pseudo-inverse of a Hermitian ``A`` (..., n, n) from its eigendecomposition; the lower half is read."""
+    """Return the pseudo-inverse of a Hermitian ``A`` (..., n, n) from its eigenvalues; the lower half is read."""
     values, V = xp.linalg.eigh(A)
     return _from_spectrum(xp, V, values, xp.abs(values), adjoint(xp, V), cutoff, "eigh")
 
@@ -44,15 +46,16 @@ def qr_pinv(xp: Any, A: Any, cutoff: Cutoff) -> Outcome:
     return inner._replace(X=inner.X @ adjoint(xp, Q))
 
 
-def _from_spectrum(
-    xp: Any, left: Any, values: Any, sizes: Any, right: Any, cutoff: Cutoff, method: str
-) -> Outcome:
+def _from_spectrum(xp: Any, left: Any, values: Any, sizes: Any, right: Any, cutoff: Cutoff, method: str) -> Outcome:
     """Return left @ diag(1 / values) @ right over the values whose sizes pass the cutoff."""
     largest = xp.max(sizes, axis=-1, keepdims=True)
     cut = xp.maximum(cutoff.rtol * largest, xp.full_like(largest, cutoff.atol))
     keep = sizes > cut
     one, zero = xp.ones_like(values), xp.zeros_like(values)
-    inverse = xp.where(keep, one / xp.where(keep, values, one), zero)
+    with np.errstate(over="ignore"):
+        inverse = xp.where(keep, one / xp.where(keep, values, one), zero)
+    if not is_lazy(values):
+        check_result(xp, inverse)
     X = (left * xp.astype(inverse, left.dtype)[..., None, :]) @ right
     rank = xp.sum(xp.astype(keep, xp.int64), axis=-1)
     infinity = xp.full_like(sizes, math.inf)
@@ -62,6 +65,12 @@ def _from_spectrum(
     condition = xp.where(rank > 0, largest / kept, xp.ones_like(largest))
     gap = xp.minimum(quotient(xp, kept, cut), quotient(xp, cut, dropped))
     return Outcome(X, rank, xp.astype(condition, real_dtype(xp, left)), gap, method)
+
+
+def check_result(xp: Any, x: Any) -> None:
+    """Raise OverflowError if a pseudo-inverse, or what scales it, is not finite: A itself is known to be."""
+    if not bool(xp.all(xp.isfinite(x))):
+        raise OverflowError(f"A must not be so small that its pseudo-inverse overflows {dtype_name(x)}")
 
 
 def quotient(xp: Any, a: Any, b: Any) -> Any:

@@ -67,7 +67,7 @@ class _Basis:
         if free <= 0:
             return None
         before = scalar(frobenius(xp, W))
-        W = self._project(W[:free, :])
+        W = self._project(W[: min(free, W.shape[0]), :])
         if scalar(frobenius(xp, W)) <= 10 * epsilon(W) * before:
             return None
         for _ in range(2):  # once more, because orthonormalising magnifies what the projection left
@@ -109,9 +109,7 @@ def _start(matrix: Matrix, goal: Goal, rng: np.random.Generator) -> Any:
     wanted = goal.rank + _OVERSAMPLE if goal.target is None else _BLOCK_FOR_TOLERANCE
     b = min(-(-wanted // 8) * 8, n)
     if goal.max_passes is not None and goal.max_passes % 2 == 0:
-        draw = matrix.backward(
-            gaussian(rng, (b, m), matrix.A)
-        )  # an even number of passes begins on the other side
+        draw = matrix.backward(gaussian(rng, (b, m), matrix.A))  # an even number of passes begins on the other side
     else:
         draw = gaussian(rng, (b, n), matrix.A)
     return xp.matrix_transpose(orthonormal_columns(xp, xp.matrix_transpose(draw)))

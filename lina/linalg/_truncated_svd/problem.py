@@ -45,7 +45,7 @@ class Goal(NamedTuple):
 
 
 class Factors(NamedTuple):
-    """U (m, k), s (k,), Vt (k, n), why the algorithm ended; ``following`` bounds the next singular value where known."""
+    """U (m, k), s (k,), Vt (k, n), why the algorithm ended, and a bound of the next singular value if known."""
 
     U: Any
     s: Any

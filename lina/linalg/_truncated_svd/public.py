@@ -7,6 +7,7 @@ import numpy as np
 from lina._core.array import (
     adjoint,
     balance,
+    check_norm,
     check_option,
     check_rank,
     check_tolerance,
@@ -82,6 +83,9 @@ def truncated_svd(
         where to stop. Values of traced (jax) and lazy (dask) arrays are not looked at: these need ``k``, and the
         whole SVD is used.
 
+    OverflowError
+        If the Frobenius norm of ``A`` exceeds half the range of the dtype.
+
     Notes
     -----
     The error in the Frobenius norm is rigorous: norm(A)^2 - norm(s)^2 while that difference keeps its digits, the
@@ -109,11 +113,12 @@ def truncated_svd(
     True
     """
     xp, A = open_door(min_ndim=2, A=A)
-    goal = _checked(xp, A, k, rtol, atol, norm, max_passes)
+    goal = _checked(A, k, rtol, atol, norm, max_passes)
     check_option(method, METHODS, "method")
     draws = generator(rng)
     mean = xp.mean(A, axis=0) if center else None
     scaled, norm_A, scale = balance(xp, A if mean is None else A - mean[None, :], "A")
+    check_norm(A, norm_A, scale, "A")
     goal = _absolute(xp, scaled, goal, rtol, atol, norm_A, scale, draws)
     matrix = Matrix(xp, scaled if A.shape[0] >= A.shape[1] else xp.matrix_transpose(scaled))
     factors, method = _run(matrix, goal, norm_A, method, draws)
@@ -133,7 +138,7 @@ def truncated_svd(
     return TruncatedSVD(U, factors.s * scale, Vt, found.value * scale, *rest)
 
 
-def _checked(xp: Any, A: Any, k: Any, rtol: Any, atol: Any, norm: Any, max_passes: Any) -> Goal:
+def _checked(A: Any, k: Any, rtol: Any, atol: Any, norm: Any, max_passes: Any) -> Goal:
     """Return the goal without its target, which needs the norm of A."""
     if A.ndim != 2 or min(A.shape) == 0:
         raise ValueError(f"A must be a nonempty matrix (m, n), got shape {tuple(A.shape)}")
@@ -162,9 +167,7 @@ def _absolute(
     return goal._replace(target=max(scalar(size) * float(rtol or 0.0), float(atol or 0.0) / scale))
 
 
-def _run(
-    matrix: Matrix, goal: Goal, norm_A: float, method: str, rng: np.random.Generator
-) -> tuple[Factors, str]:
+def _run(matrix: Matrix, goal: Goal, norm_A: float, method: str, rng: np.random.Generator) -> tuple[Factors, str]:
     chosen = _choose(matrix, goal) if method == "auto" else method
     if is_lazy(matrix.A):
         chosen = "svd"
@@ -191,9 +194,7 @@ def _choose(matrix: Matrix, goal: Goal) -> str:
     return "gram" if n <= 3000 else "krylov"
 
 
-def _certify(
-    matrix: Matrix, factors: Factors, goal: Goal, norm_A: Any, rng: np.random.Generator
-) -> Certificate:
+def _certify(matrix: Matrix, factors: Factors, goal: Goal, norm_A: Any, rng: np.random.Generator) -> Certificate:
     """Return the error of the factors in the norm of the goal."""
     xp, A = matrix.xp, matrix.A
     if goal.norm == "2" and factors.following is not None:

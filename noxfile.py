@@ -1,0 +1,122 @@
+"""The test sessions: ``nox`` runs the default ones, which need no GPU; ``nox -s NAME`` any other.
+
+Each session has its own environment in .nox; what could not run is listed at the end, loudly.
+"""
+
+import atexit
+import shutil
+import sys
+
+import nox
+
+nox.options.sessions = ["tests", "cuda_text", "torch", "lint"]
+nox.options.default_venv_backend = "venv"  # pip alone finds a local CPU build of torch
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = False
+
+SKIPPED: list[str] = []
+
+
+@atexit.register
+def report_what_was_skipped() -> None:
+    for line in SKIPPED:
+        print(f"NOT RUN: {line}", file=sys.stderr)
+
+
+def environment(session: nox.Session, *packages: str, groups: tuple[str, ...] = ("test",)) -> None:
+    """Install lina itself and what the session needs; compiled kernels are cached inside the environment."""
+    dependencies = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), *groups)
+    session.install(".", *dependencies, *packages)
+    session.env["NUMBA_CACHE_DIR"] = f"{session.virtualenv.location}/numba"
+    session.env["OPENBLAS_NUM_THREADS"] = session.env["OMP_NUM_THREADS"] = "1"
+
+
+def torch_requirement(session: nox.Session) -> str:
+    """Return a requirement that brings no CUDA packages where there is a CPU build on disk."""
+    version = session.run("python", "-c", "import sys; print(*sys.version_info[:2], sep='.')", silent=True).strip()
+    return "torch==2.13.0" if version == "3.11" else "torch>=2.6"
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Numeric tests on numpy and the strict array API, doctests, the command line, conventions."""
+    environment(session, ".[tour]")
+    session.run("python", "-m", "lina", "warmup")
+    session.run("pytest", "-m", "not cuda_text and not torch and not gpu", *session.posargs)
+    session.run("pytest", "--doctest-modules", "--pyargs", "lina", "--ignore-glob=*/torch/*", "-q")
+
+
+@nox.session
+def cuda_text(session: nox.Session) -> None:
+    """The CUDA texts on the CPU through g++ and through NVRTC for three architectures."""
+    environment(session, "nvidia-cuda-nvrtc")
+    if shutil.which("g++") is None:
+        SKIPPED.append("the CUDA texts on the CPU, because there is no g++")
+    session.run("pytest", "-m", "cuda_text", *session.posargs)
+
+
+@nox.session
+def torch(session: nox.Session) -> None:
+    """The torch room, and the table of operations on torch tensors, on the CPU."""
+    environment(session, torch_requirement(session))
+    session.run("pytest", "-m", "torch", *session.posargs)
+    session.run("pytest", "tests/test_operations.py", "-q", env={"LINA_TEST_BACKENDS": "torch"})
+
+
+@nox.session
+def jax(session: nox.Session) -> None:
+    """The table of operations on jax arrays."""
+    environment(session, ".[jax]")
+    session.run("pytest", "tests/test_operations.py", *session.posargs, env={"LINA_TEST_BACKENDS": "jax"})
+
+
+@nox.session
+def dask(session: nox.Session) -> None:
+    """The table of operations on dask arrays."""
+    environment(session, ".[dask]")
+    session.run("pytest", "tests/test_operations.py", *session.posargs, env={"LINA_TEST_BACKENDS": "dask"})
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """What needs a CUDA device; ``nox -s gpu -- cuda12`` for an older driver."""
+    extra = session.posargs[0] if session.posargs else "cuda13"
+    environment(session, f".[{extra}]")
+    session.run("pytest", "-m", "gpu", "tests")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format, rules and types."""
+    dependencies = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "lint")
+    session.install(*dependencies, "numpy", "array-api-compat")
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation, gallery and all, with warnings as errors."""
+    environment(session, ".[docs]", groups=())
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Side-by-side tables: ``nox -s bench -- linalg``."""
+    environment(session, ".[bench]", torch_requirement(session), groups=())
+    session.run("python", "-m", "benchmarks", *(session.posargs or ["linalg"]))
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build a wheel, install it in a fresh environment, and run the numeric part of the tour there."""
+    session.install("build")
+    wheels = session.create_tmp()
+    session.run("python", "-m", "build", "--wheel", "--outdir", wheels, ".")
+    session.install("--find-links", wheels, "--no-index", "--no-deps", "--force-reinstall", "lina-array")
+    session.install("lina-array", "--find-links", wheels)
+    session.chdir(wheels)
+    session.run("python", "-m", "lina", "tour", "--numeric")
+    session.run("pip", "check")
