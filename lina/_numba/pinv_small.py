@@ -21,8 +21,9 @@ def pinv_small(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (X, condition) of ``A`` (b, m, n), m >= n >= 1: X (b, n, m) and condition (b,), real.
 
     ``condition`` is norm(A, "fro") * norm(X, "fro"), at least the 2-norm condition number up to rounding, and
-    infinite where a matrix has no full rank, is not finite, or X overflows; there X is meaningless. Modified Gram-Schmidt is run
-    twice, which is as good as Householder while condition * eps is small. Cost 5 m n^2 flops a matrix.
+    infinite where a matrix has no full rank, is not finite, or X overflows; there X is meaningless. Modified
+    Gram-Schmidt is run twice, which is as good as Householder while condition * eps is small.
+    Cost 5 m n^2 flops a matrix.
     """
     batch, m, n = A.shape
     A = np.ascontiguousarray(A).view()

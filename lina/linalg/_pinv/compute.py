@@ -51,7 +51,7 @@ def _empty(xp: Any, A: Any) -> Outcome:
     if A.ndim == 2:
         return Outcome(X, 0, 1.0, math.inf, "svd")
     ones = xp.ones(A.shape[:-2], dtype=real_dtype(xp, A))
-    return Outcome(X, xp.astype(0 * ones, xp.int64), ones, ones * math.inf, "svd")
+    return Outcome(X, xp.astype(0 * ones, xp.int64), ones, ones * math.inf, np.full(A.shape[:-2], "svd"))
 
 
 def _matrix(xp: Any, A: Any, cutoff: Cutoff, method: str) -> Outcome:
