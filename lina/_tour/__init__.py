@@ -1,0 +1,1 @@
+"""The tour: one file per chapter, ``run`` plays them, ``page`` makes the HTML."""
