@@ -155,7 +155,7 @@ def _digits_figure(A: np.ndarray, F: Any, norm: float) -> Figure:
         picture(axes[2, column], np.clip(1 - rebuilt[column], 0, 1).reshape(8, 8), "rebuilt" if column == 0 else "")
     caption = (
         "First row: the 12 digits out of 1,797 that a row interpolative decomposition chooses. Below: other digits, "
-        f"and the combinations of the chosen ones nearest to them. Over all digits the error is certified to be at most "
+        "and the combinations of the chosen ones nearest to them. Over all digits the error is certified to be at most "
         f"{F.error / norm:.1%} of the norm, with no coefficient above {F.max_abs_coef:.2f} in size."
     )
     alt = "Twelve chosen digits, twelve other digits and their reconstructions"

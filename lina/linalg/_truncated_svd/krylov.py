@@ -14,6 +14,8 @@ from lina.linalg._truncated_svd.problem import Factors, Goal, Matrix, final_rank
 
 _OVERSAMPLE = 5
 _BLOCK_FOR_TOLERANCE = 32
+# Narrower blocks are bound by memory: a pass takes as long.
+_LEAST_ROWS = 24
 # Four blocks move the matrix 7 times, where seven subspace iterations move it 16 times for the same accuracy.
 _LEAST_BLOCKS = 4
 # A further block is not worth its two passes when the last one lowered the squared error by less than this share;
@@ -106,7 +108,7 @@ def krylov_svd(matrix: Matrix, goal: Goal, norm_A: float, rng: np.random.Generat
 
 def _start(matrix: Matrix, goal: Goal, rng: np.random.Generator) -> Any:
     xp, (m, n) = matrix.xp, matrix.shape
-    wanted = goal.rank + _OVERSAMPLE if goal.target is None else _BLOCK_FOR_TOLERANCE
+    wanted = max(goal.rank + _OVERSAMPLE, _LEAST_ROWS) if goal.target is None else _BLOCK_FOR_TOLERANCE
     b = min(-(-wanted // 8) * 8, n)
     if goal.max_passes is not None and goal.max_passes % 2 == 0:
         draw = matrix.backward(gaussian(rng, (b, m), matrix.A))  # an even number of passes begins on the other side
