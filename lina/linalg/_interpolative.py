@@ -156,11 +156,12 @@ def interpolative(
         target = max(norm_A * float(rtol or 0.0), float(atol or 0.0) / scale)
     if axis == 0:
         M = xp.matrix_transpose(M)
-    indices, Z, error = _choose(xp, M, norm_A, limit, target, method, draws)
+    indices, C, Z, error = _choose(xp, M, norm_A, limit, target, method, draws)
     status = Status.CONVERGED if target is None or error <= target else Status.MAX_RANK
     largest = scalar(xp.max(xp.abs(Z)))
-    C = xp.take(A, indices, axis=axis)
-    Z = Z if axis == 1 else xp.matrix_transpose(Z)
+    C = C if scale == 1.0 else C * scale  # a power of two: these are the entries of A again
+    if axis == 0:
+        C, Z = xp.matrix_transpose(C), xp.matrix_transpose(Z)
     kind = CertificateKind.RIGOROUS
     return Interpolative(indices, Z, C, error * scale, kind, largest, norm_A * scale, status, axis)
 
@@ -183,21 +184,22 @@ def _checked(A: Any, k: Any, rtol: Any, atol: Any) -> tuple[int, float | None]:
 
 def _choose(
     xp: Any, A: Any, norm_A: float, limit: int, target: float | None, method: str, rng: np.random.Generator
-) -> tuple[Any, Any, float]:
-    """Return (indices, Z, error): one attempt for a rank, attempts of doubled rank for a tolerance."""
+) -> tuple[Any, Any, Any, float]:
+    """Return (indices, C, Z, error): one attempt for a rank, attempts of doubled rank for a tolerance."""
     rank = limit if target is None else min(limit, _FIRST_RANK)
     while True:
         sketch = _sketch(A, rank, method, rng)
         R, pivots = pivoted_qr(xp, sketch, rank)
         found = _numerical_rank(xp, R, max(A.shape))
         indices = pivots[:found]
-        inverse, B = _project(xp, A, indices)
+        C = xp.take(A, indices, axis=1)
+        inverse, B = _project(xp, A, C)
         k = found if target is None else _needed(xp, B, norm_A, target)
         Z = inverse[:k, :k] @ B[:k, :]
         captured = scalar(frobenius(xp, B[:k, :]))
-        error = projection_error(xp, A, norm_A, captured, xp.take(A, indices[:k], axis=1), Z)
+        error = projection_error(xp, A, norm_A, captured, C[:, :k], Z)
         if target is None or error <= target or found < rank or rank == limit:
-            return indices[:k], Z, error
+            return indices[:k], C[:, :k], Z, error
         rank = min(limit, 2 * rank)
 
 
@@ -215,9 +217,8 @@ def _numerical_rank(xp: Any, R: Any, size: int) -> int:
     return max(1, int(np.sum(pivots > size * epsilon(R) * pivots[0])))
 
 
-def _project(xp: Any, A: Any, indices: Any) -> tuple[Any, Any]:
-    """Return (R^-1, Q^H A) of the QR factors of the chosen columns: their leading blocks serve every smaller rank."""
-    C = xp.take(A, indices, axis=1)
+def _project(xp: Any, A: Any, C: Any) -> tuple[Any, Any]:
+    """Return (R^-1, Q^H A) of the QR factors of columns C (m, k): their leading blocks serve every smaller rank."""
     first = cholesky_qr(xp, C)
     second = None if first is None else cholesky_qr(xp, first.Q)
     if first is not None and second is not None and second.deviation < 0.5:
