@@ -30,8 +30,8 @@ autosummary_generate = False  # one page per room, no page per function
 numpydoc_show_class_members = False
 
 sphinx_gallery_conf = {
-    "examples_dirs": [str(HERE / "gallery_src")],
-    "gallery_dirs": [str(HERE / "gallery")],
+    "examples_dirs": ["gallery_src"],
+    "gallery_dirs": ["gallery"],
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,

@@ -25,14 +25,15 @@ class FigureIfPresent(Figure):
 
 
 class NewestBenchmark(SphinxDirective):
-    """The last file of benchmarks/results by name: names begin with a date."""
+    """The newest page of every room in benchmarks/results, which are called ROOM-YYYY-MM-DD.md."""
 
     def run(self) -> list[nodes.Node]:
-        newest = max(RESULTS.glob("*.md"), default=None)
-        if newest is None:
+        newest = {page.stem[: -len("-YYYY-MM-DD")]: page for page in sorted(RESULTS.glob("*.md"))}
+        if not newest:
             return self.parse_text_to_nodes(NONE_YET)
-        self.env.note_dependency(newest)
-        return self.parse_text_to_nodes(as_rst(newest.read_text(encoding="utf-8")))
+        for page in newest.values():
+            self.env.note_dependency(page)
+        return self.parse_text_to_nodes("\n\n".join(as_rst(page.read_text("utf-8")) for page in newest.values()))
 
 
 def as_rst(markdown: str) -> str:

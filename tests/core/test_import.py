@@ -29,3 +29,8 @@ def test_the_linalg_room_needs_neither_numba_nor_torch():
 
 def test_the_rooms_are_listed():
     assert {"linalg", "torch", "set_threads"} <= set(run("import lina; print(*dir(lina))").split())
+
+
+def test_the_version_is_that_of_the_distribution():
+    code = "import importlib.metadata, lina; print(lina.__version__ == importlib.metadata.version('lina-array'))"
+    assert run(code).strip() == "True"

@@ -91,7 +91,7 @@ def truncated_svd(
     The error in the Frobenius norm is rigorous: norm(A)^2 - norm(s)^2 while that difference keeps its digits, the
     residual itself below. In the 2-norm it is the next singular value where the algorithm knows it ("svd",
     "gram"), otherwise a bound that fails with probability 1e-10: for a Gaussian x, norm(E^H E x) is at least
-    norm(E, 2)^2 |x_1|, and ten independent x_1 are all below 0.1257 in size with that probability.
+    norm(E, 2)^2 abs(g) with g normal, and ten independent g are all below 0.1257 in size with that probability.
 
     Cost for m >= n: "gram" m n^2 + 9 n^3; "krylov" 14 m n (k + 10) flops as a rule, and 8 (k + 10) (m + n)
     numbers of memory; "svd" 14 m n^2 + 8 n^3.
@@ -208,6 +208,6 @@ def _certify(matrix: Matrix, factors: Factors, goal: Goal, norm_A: Any, rng: np.
     y = A @ x - left @ (factors.Vt @ x)
     z = adjoint(xp, A) @ y - adjoint(xp, factors.Vt) @ (adjoint(xp, left) @ y)
     largest = scalar(xp.max(xp.sqrt(xp.sum(xp.abs(z) ** 2, axis=0))))
-    # P(|x_1| < 0.1257) = 0.1 for a standard normal number
+    # P(|g| < 0.1257) = 0.1 for a standard normal number
     value = (largest / 0.1257) ** 0.5 + 4 * epsilon(A) * norm_A
     return Certificate(value, CertificateKind.PROBABILISTIC, 0.1**_PROBES)

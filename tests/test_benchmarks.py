@@ -1,0 +1,43 @@
+"""The benchmark runner: a wrong contender is shown with its error, a missed target says so."""
+
+import json
+
+import numpy as np
+
+from benchmarks.__main__ import questions
+from benchmarks.report import store
+from benchmarks.runner import Case, Question, Target, run
+
+
+def question():
+    x = np.arange(1000.0)
+    contenders = {"lina": lambda: x.sum(), "loop": lambda: sum(x.tolist()), "wrong": lambda: x.sum() + 7}
+    targets = [Target("lina", "loop", 1.0), Target("lina", "loop", 1e9), Target("lina", "wrong", 0.0, error_factor=1)]
+    case = Case("a sum", contenders, lambda y: abs(y - x.sum()), targets, flops=1000.0, at_least_rounds=3)
+    return Question("How fast is a sum?", lambda quick: [case], note="a note")
+
+
+def test_a_table_has_times_errors_memory_and_verdicts(tmp_path, capsys):
+    answer = run(question())
+    (case,) = answer["cases"]
+    assert case["rows"]["wrong"]["error"] == 7
+    assert case["rows"]["loop"]["memory"] > case["rows"]["lina"]["memory"]
+    assert all(row["cpu_1"] > 0 and row["wall_all"] > 0 for row in case["rows"].values())
+    assert [verdict.split(":")[0] for verdict in case["targets"]] == ["met", "MISSED", "met"]
+    page = store([answer], "demo", tmp_path)
+    text = page.read_text()
+    assert "MISSED: lina" in text
+    assert "| wrong |" in text
+    assert "a note" in text
+    assert json.loads(page.with_suffix(".json").read_text())["questions"][0]["cases"][0]["name"] == "a sum"
+    assert "How fast is a sum?" in capsys.readouterr().out
+
+
+def test_the_quick_run_judges_no_target():
+    assert run(question(), quick=True)["cases"][0]["targets"] == []
+
+
+def test_the_questions_of_a_room_are_found_by_their_file_names():
+    titles = [each.title for each in questions("linalg")]
+    assert len(titles) == 4
+    assert all(title.endswith("?") for title in titles)
