@@ -10,6 +10,7 @@ from typing import Any
 
 TABLE: dict[tuple[str, str], str] = {
     ("frobenius", "numpy"): "numpy.linalg:norm",
+    ("inverse", "numpy"): "lina.linalg._lapack:inverse",
     ("pinv", "torch"): "lina.torch.pinv:pinv_with_facts",
     ("pinv_small", "numpy"): "lina._numba.pinv_small:pinv_small",
     ("pinv_small", "cupy"): "lina._cuda.pinv_small:pinv_small",

@@ -15,6 +15,17 @@ def triangular_inverse(L: np.ndarray) -> np.ndarray:
     return inverse.T
 
 
+def inverse(A: np.ndarray) -> np.ndarray:
+    """Return the inverse of ``A`` (n, n) in 2 n^3 flops, a quarter less than a solve takes; NaN if singular."""
+    getrf, getri, lwork = get_lapack_funcs(("getrf", "getri", "getri_lwork"), (A,))
+    # the transpose of a C-ordered matrix is Fortran-ordered, and inverts to the transpose of the inverse
+    lu, pivots, info = getrf(A.T)
+    if info == 0:
+        size, _ = lwork(A.shape[0])
+        X, info = getri(lu, pivots, lwork=int(size.real), overwrite_lu=True)
+    return X.T if info == 0 else np.full_like(A, np.nan)
+
+
 def pivoted_qr(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (R, pivots) of QR with column pivoting of ``A`` (m, n)."""
     R, pivots = qr(A, mode="r", pivoting=True, check_finite=False)

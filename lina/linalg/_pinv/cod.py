@@ -43,17 +43,21 @@ def cod_pinv(xp: Any, A: Any, G: Any, cutoff: Cutoff) -> Outcome | None:
 def _row_space(xp: Any, G: Any) -> Any | None:
     """Return W (n, k) such that A W spans the range of A nearly orthonormally, or None where k exceeds 0.45 n.
 
-    Sketches grow until one has more columns than the rank. Eigenvalues under the noise of the Gram matrix do not
+    A sketch grows until it has more columns than the rank. Eigenvalues under the noise of the Gram matrix do not
     count; should that cut away too much, the bounds of the caller notice.
     """
-    n, columns = G.shape[0], _FIRST_SKETCH
+    n, rng = G.shape[0], np.random.default_rng(0)
     noise = 10 * n * epsilon(G)
-    while columns <= n // 2:
-        omega = gaussian(np.random.default_rng(0), (n, columns), G)
-        values, vectors = xp.linalg.eigh(adjoint(xp, omega) @ (G @ omega))
+    omega = gaussian(rng, (n, min(_FIRST_SKETCH, n // 2)), G)
+    image = G @ omega
+    while True:
+        values, vectors = xp.linalg.eigh(adjoint(xp, omega) @ image)
         largest = scalar(values[-1])
         k = int(xp.sum(xp.astype(values > noise * largest, xp.int64))) if largest > 0 else 0
-        if 0 < k <= 0.9 * columns:
+        if 0 < k <= 0.9 * omega.shape[1]:
             return omega @ (vectors[:, -k:] / xp.astype(xp.sqrt(values[-k:]), G.dtype))
-        columns *= 2
-    return None
+        more = min(2 * omega.shape[1], n // 2 - omega.shape[1])
+        if more <= 0:
+            return None
+        fresh = gaussian(rng, (n, more), G)
+        omega, image = xp.concat([omega, fresh], axis=1), xp.concat([image, G @ fresh], axis=1)

@@ -85,7 +85,7 @@ def pinv(
     Notes
     -----
     Cost for m >= n: "gram" 3 m n^2 flops up to a condition of 10, where its error condition^2 eps is harmless,
-    and 6 m n^2 beyond ("cholqr2", error about 10 times the SVD's); "lu" 8/3 n^3; "cod" m n^2 + 8 m n k; the SVD
+    and 6 m n^2 beyond ("cholqr2", error about 10 times the SVD's); "lu" 2 n^3; "cod" m n^2 + 8 m n k; the SVD
     about 14 m n^2 + 8 n^3. Memory: two arrays of the size of ``A`` beside the result.
 
     For torch tensors the result is differentiable with the rank-preserving derivative of Golub and Pereyra,
