@@ -18,7 +18,7 @@ INTRO = (
 
 def chapter() -> tuple[Chapter, list[tuple[str, Callable[[Chapter], None]]]]:
     """Return the empty chapter and its parts, each of which adds to it."""
-    parts = [
+    parts: list[tuple[str, Callable[[Chapter], None]]] = [
         ("compressing a photograph", compress_photograph),
         ("choosing representative digits", choose_digits),
         ("following a regularisation path", regularisation_path),
@@ -55,8 +55,10 @@ def compress_photograph(chapter: Chapter) -> None:
     """Compare truncated SVD and interpolative decomposition at equal storage with the optimum."""
     A = photograph()
     values = np.linalg.svd(A, compute_uv=False)
-    norm = np.linalg.norm(A)
-    shares, curves, shown = (0.02, 0.05, 0.1, 0.2, 0.3), {"SVD": [], "ID": []}, {}
+    norm = float(np.linalg.norm(A))
+    shares = (0.02, 0.05, 0.1, 0.2, 0.3)
+    curves: dict[str, list[float]] = {"SVD": [], "ID": []}
+    shown: dict[tuple[str, float], Any] = {}
     for share, k, columns in equal_storage(A.shape, shares):
         for name, call in (
             ("SVD", lambda k=k: truncated_svd(A, k, rng=0)),
