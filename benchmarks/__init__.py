@@ -1,1 +1,1 @@
-"""Side-by-side measurements: one file per question, found by the name of its room (``linalg_pinv.py``)."""
+"""Side-by-side tables: one file per question, named ROOM_QUESTION.py."""
