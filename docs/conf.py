@@ -46,6 +46,7 @@ html_static_path = ["_static"]
 html_css_files = ["lina.css"]
 html_math_renderer = "mathml"
 html_show_sourcelink = False
+toc_object_entries_show_parents = "hide"
 html_sidebars = {"index": [], "quickstart": [], "conventions": [], "architecture": [], "benchmarks": []}
 html_theme_options = {
     "logo": {"text": "lina"},

@@ -25,19 +25,22 @@ class Operation:
     arrays : callable
         ``arrays(generator, dtype)`` returns the numpy inputs, well posed in every dtype.
     outputs : callable
-        Takes what ``call`` returned; returns the arrays in it, by name. These keep library, dtype and device.
+        Takes what ``call`` returned; returns ``{"X": array}``, or ``{"left", "right", "error"}`` for a factorisation
+        with its certificate. These keep library, dtype and device.
     error : callable
         ``error(inputs, outputs)`` in numpy: the error over its textbook bound, below 1.
     backends : tuple of str
         Test backends of tests/backends.py on which the call runs.
     extensions : tuple of str
         Extensions of the array API that the generic body needs.
-    scales : bool
-        Whether inputs may be multiplied by 1e-150 or 1e150 (1e-18, 1e18 in single precision).
+    degree : int
+        The outputs "X", "left" and "error" are multiplied by the power ``degree`` of what the first input is
+        multiplied by; inputs are multiplied by 1e-150 and 1e150 (1e-18, 1e18 in single precision).
     memory : float
         Peak of memory allocated during a call over the bytes of the inputs and outputs.
-    gradient : callable or None
-        A function of one torch tensor for gradcheck and gradgradcheck.
+    hostile : dict
+        Exceptions allowed for an input of test_hostile.py where they differ from those named there, for example
+        ``{"zeros": ("ValueError",)}``.
     """
 
     name: str
@@ -47,10 +50,9 @@ class Operation:
     error: Callable[[tuple[np.ndarray, ...], dict[str, np.ndarray]], float]
     backends: tuple[str, ...] = ("numpy", "numpy:readonly", "strict", "strictest", "torch", "jax")
     extensions: tuple[str, ...] = ("linalg",)
-    scales: bool = True
+    degree: int = 1
     memory: float = 6.0
-    gradient: Callable[[Any], Any] | None = None
-    hostile: dict[str, Any] = field(default_factory=dict)
+    hostile: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def eps(x: np.ndarray) -> float:
@@ -104,6 +106,9 @@ def _id_outputs(F: Any) -> dict[str, Any]:
     return {"left": F.C, "right": F.Z, "error": F.error}
 
 
+# six terms asked of a matrix that has one
+RANK_6 = dict.fromkeys(("one entry", "one row", "one column"), ("ValueError",))
+
 OPERATIONS = [
     Operation(
         "linalg.pinv",
@@ -112,7 +117,7 @@ OPERATIONS = [
         outputs=lambda X: {"X": X},
         error=penrose_error,
         backends=("numpy", "numpy:readonly", "strict", "strictest", "torch", "jax", "dask"),
-        gradient=lambda A: lina.linalg.pinv(A, rtol=1e-5),
+        degree=-1,
     ),
     Operation(
         "linalg.pinv (batch)",
@@ -120,6 +125,7 @@ OPERATIONS = [
         arrays=stack(2000, 8, 4),
         outputs=lambda X: {"X": X},
         error=penrose_error,
+        degree=-1,
     ),
     Operation(
         "linalg.truncated_svd",
@@ -127,6 +133,7 @@ OPERATIONS = [
         arrays=matrix(90, 70),
         outputs=_svd_outputs,
         error=low_rank_error,
+        hostile=RANK_6,
         backends=("numpy", "numpy:readonly", "strict", "strictest", "torch", "jax", "dask"),
         memory=8.0,
     ),
@@ -136,6 +143,7 @@ OPERATIONS = [
         arrays=matrix(70, 90),
         outputs=_svd_outputs,
         error=low_rank_error,
+        hostile=RANK_6,
         memory=12.0,
     ),
     Operation(
@@ -144,5 +152,6 @@ OPERATIONS = [
         arrays=matrix(90, 70),
         outputs=_id_outputs,
         error=low_rank_error,
+        hostile=RANK_6,
     ),
 ]

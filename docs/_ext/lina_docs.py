@@ -25,10 +25,11 @@ class FigureIfPresent(Figure):
 
 
 class NewestBenchmark(SphinxDirective):
-    """The newest page of every room in benchmarks/results, which are called ROOM-YYYY-MM-DD.md."""
+    """The newest page of every room in benchmarks/results: ROOM-YYYY-MM-DD.md; quick runs measure nothing."""
 
     def run(self) -> list[nodes.Node]:
         newest = {page.stem[: -len("-YYYY-MM-DD")]: page for page in sorted(RESULTS.glob("*.md"))}
+        newest = {room: page for room, page in newest.items() if not room.endswith("-quick")}
         if not newest:
             return self.parse_text_to_nodes(NONE_YET)
         for page in newest.values():
@@ -48,22 +49,32 @@ def _block(block: str) -> str:
         return "::\n\n" + "\n".join(f"   {line}" for line in lines[1:-1])
     if lines[0].startswith("#"):
         rest = "\n".join(lines[1:])
-        return f".. rubric:: {_inline(lines[0].lstrip('# '))}" + (f"\n\n{_block(rest)}" if rest.strip() else "")
+        return f".. rubric:: {_inline(lines[0].lstrip('# ').replace('`', ''))}" + (
+            f"\n\n{_block(rest)}" if rest.strip() else ""
+        )
     if lines[0].startswith("|"):
         return _table(lines)
-    return "\n".join(_inline(line) for line in lines)
+    return "\n".join(re.sub(r"^\\\*(?= )", "-", _inline(line)) for line in lines)
 
 
 def _table(lines: list[str]) -> str:
-    rows = [[_inline(cell.strip()) for cell in line.strip().strip("|").split("|")] for line in lines]
-    rows = [row for row in rows if not all(re.fullmatch(r":?-+:?", cell) for cell in row)]
-    body = "".join("   * - " + "\n     - ".join(row) + "\n" for row in rows)
-    return f".. list-table::\n   :header-rows: 1\n\n{body}"
+    rows = [re.split(r"(?<!\\)\|", line.strip())[1:-1] for line in lines if not re.fullmatch(r"[-:|\s]+", line)]
+    cells = [[r"\ " + _inline(cell.strip().replace(r"\|", "|")) for cell in row] for row in rows]
+    body = "".join("   * - " + "\n     - ".join(row) + "\n" for row in cells)
+    return f".. list-table::\n   :header-rows: 1\n   :class: figures\n\n{body}"
 
 
 def _inline(text: str) -> str:
-    text = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", text)
-    return re.sub(r"\[([^\]]+)\]\(([^)]+)\)", r"`\1 <\2>`__", text)
+    spans = re.split(r"(`[^`]+`|\*\*[^*]+\*\*|\[[^\]]+\]\([^)]+\))", text)
+    return "".join(_span(span) if i % 2 else re.sub(r"([\\`*_|])", r"\\\1", span) for i, span in enumerate(spans))
+
+
+def _span(text: str) -> str:
+    if text.startswith("`"):
+        return rf"\ `{text}`\ "
+    if text.startswith("*"):
+        return rf"\ {text}\ "
+    return re.sub(r"\[([^\]]+)\]\(([^)]+)\)", r"\\ `\1 <\2>`__\\ ", text)
 
 
 def _formula(self: Any, node: nodes.Element) -> None:

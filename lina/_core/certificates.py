@@ -15,7 +15,7 @@ class CertificateKind(StrEnum):
     """An upper bound that fails with the probability given beside it."""
 
     RIGOROUS = "rigorous"
-    """An upper bound that holds for every input."""
+    """An upper bound that holds for every input; rounding enters by its sqrt(k) model, not by the worst case."""
 
 
 class Status(StrEnum):

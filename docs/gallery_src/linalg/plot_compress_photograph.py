@@ -40,8 +40,8 @@ for share in (0.1, 0.2):
     F = truncated_svd(A, k, rng=0)
     G = interpolative(A, terms_of_equal_storage(k), rng=0)
     for name, result in (("SVD", F), ("ID", G)):
-        error = result.error / result.norm_A
-        pictures.append((f"{name}, {share:.0%} stored, rank {result.rank}: {error:.1%}", result.toarray()))
+        title = f"{name}, {share:.0%} stored, rank {result.rank}: {result.error / result.norm_A:.1%}"
+        pictures.append((title, result.toarray()))
 pictures.insert(3, (f"the {G.rank} columns kept", A))
 for axis, (title, picture) in zip(axes.flat, pictures, strict=True):
     axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
@@ -72,8 +72,8 @@ s = np.linalg.svd(A, compute_uv=False)
 fig, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
 best = [np.linalg.norm(s[k:]) / np.linalg.norm(s) for k in ranks]
 axis.semilogy(stored, best, color="#777777", linewidth=5, alpha=0.4, label="optimum")
-axis.semilogy(stored, [F.error / F.norm_A for F in svd], "o-", color="#0072B2", label="truncated_svd")
-axis.semilogy(stored, [G.error / G.norm_A for G in columns], "s-", color="#009E73", label="interpolative")
+axis.semilogy(stored, [F.error / F.norm_A for F in svd], "o-", color="#0072B2", label="SVD")
+axis.semilogy(stored, [G.error / G.norm_A for G in columns], "s-", color="#009E73", label="ID")
 axis.set(xlabel="share of the numbers stored", ylabel="certificate / norm")
 axis.legend()
 plt.show()

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 PATHS = ("svd", "eigh", "gram", "cholqr2", "lu", "cod", "qr", "mgs2")
 
 # A fast path decides the rank only where every singular value is this factor away from the cutoff;
-# nearer to it the SVD itself runs, so that the rank is always the SVD's.
+# nearer to it the SVD itself runs, so that the rank is always the SVD's. (``cod`` has the residual at hand: factor 2.)
 BAND = 10.0
 
 

@@ -53,7 +53,8 @@ def pinv(
     A : array_like, shape (..., m, n)
         Integers and booleans are promoted to float64, half precisions to float32 (also in the result).
     rtol : float, optional
-        Relative cutoff. Default ``max(m, n) * eps`` of the working dtype, or 0 if ``atol`` is given.
+        Relative cutoff. Default ``max(m, n) * eps`` of the working dtype, or 0 if a positive ``atol`` is
+        given.
     atol : float, optional
         Absolute cutoff, default 0.
     hermitian : bool
