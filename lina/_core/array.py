@@ -153,10 +153,14 @@ def balance(xp: Any, x: Any, name: str) -> tuple[Any, Any, float]:
     if largest == 0.0:
         return x, 0.0, 1.0
     scale = 2.0 ** math.frexp(largest)[1] if math.frexp(largest)[1] < 1024 else 2.0**1023
-    # two steps, because the reciprocal of a tiny power of two overflows
-    half = 2.0 ** (math.frexp(scale)[1] // 2)
-    x = x / half / (scale / half)
+    x = divide(x, scale)
     return x, scalar(frobenius(xp, x)), scale
+
+
+def divide(x: Any, scale: float) -> Any:
+    """Return x / scale for a power of two, in two steps: it or its reciprocal may be beyond the dtype of ``x``."""
+    half = 2.0 ** (math.frexp(scale)[1] // 2)
+    return x / half / (scale / half)
 
 
 def check_norm(x: Any, norm: Any, scale: float, name: str) -> None:

@@ -24,6 +24,7 @@ class Status(StrEnum):
     CONVERGED = "converged"
     MAX_PASSES = "max_passes"
     MAX_RANK = "max_rank"
+    ROUNDING = "rounding"
 
 
 @dataclass(frozen=True)

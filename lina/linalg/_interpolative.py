@@ -1,6 +1,5 @@
 """Interpolative decomposition: a matrix from a few of its own columns (or rows)."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +54,8 @@ class Interpolative(LowRank):
     norm_A : float
         Frobenius norm of the matrix.
     status : Status
-        "converged", or "max_rank" where ``k`` was reached before the tolerance.
+        "converged", "max_rank" (``k`` was reached before the tolerance) or "rounding" (the tolerance lies below what
+        can be certified in this dtype).
     axis : int
         1 for columns, 0 for rows.
     """
@@ -157,7 +157,9 @@ def interpolative(
     if axis == 0:
         M = xp.matrix_transpose(M)
     indices, C, Z, error = _choose(xp, M, norm_A, limit, target, method, draws)
-    status = Status.CONVERGED if target is None or error <= target else Status.MAX_RANK
+    status = Status.CONVERGED
+    if target is not None and error > target:
+        status = Status.MAX_RANK if indices.shape[0] == k else Status.ROUNDING
     largest = scalar(xp.max(xp.abs(Z)))
     C = C if scale == 1.0 else C * scale  # a power of two: these are the entries of A again
     if axis == 0:
@@ -194,8 +196,8 @@ def _choose(
         indices = pivots[:found]
         C = xp.take(A, indices, axis=1)
         inverse, B = _project(xp, A, C)
-        k = found if target is None else _needed(xp, B, norm_A, target)
-        Z = inverse[:k, :k] @ B[:k, :]
+        k = found if target is None else _needed(xp, A, B, norm_A, target, C @ inverse)
+        Z = _with_identity(xp, inverse[:k, :k] @ B[:k, :], indices[:k])
         captured = scalar(frobenius(xp, B[:k, :]))
         error = projection_error(xp, A, norm_A, captured, C[:, :k], Z)
         if target is None or error <= target or found < rank or rank == limit:
@@ -229,11 +231,18 @@ def _project(xp: Any, A: Any, C: Any) -> tuple[Any, Any]:
     return adjoint(xp, triangular_inverse(xp, adjoint(xp, R))), adjoint(xp, Q) @ A
 
 
-def _needed(xp: Any, B: Any, norm_A: float, target: float) -> int:
+def _with_identity(xp: Any, Z: Any, indices: Any) -> Any:
+    """Return ``Z`` (k, n) with exact unit vectors in the chosen columns, where least squares has rounding."""
+    place = xp.arange(Z.shape[1], device=device(Z))[None, :] == indices[:, None]
+    chosen = xp.any(place, axis=0)
+    return xp.where(chosen[None, :], xp.astype(place, Z.dtype), Z)
+
+
+def _needed(xp: Any, A: Any, B: Any, norm_A: float, target: float, Q: Any) -> int:
     """Return how many rows of B = Q^H A leave no more than ``target`` of A, or all."""
     energy = to_numpy(xp.sum(xp.abs(B) ** 2, axis=1)).astype(np.float64)
-    rest = max(norm_A**2 - math.fsum(energy), 0.0)
+    rest = projection_error(xp, A, norm_A, frobenius(xp, B), Q, B)
     # what the first j rows leave, summed from the small end
-    left_over = rest + np.concatenate([np.cumsum(energy[::-1])[::-1][1:], [0.0]])
+    left_over = rest**2 + np.concatenate([np.cumsum(energy[::-1])[::-1][1:], [0.0]])
     enough = np.nonzero(left_over <= target**2)[0]
     return int(enough[0]) + 1 if enough.size else len(energy)

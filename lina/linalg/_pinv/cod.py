@@ -19,7 +19,8 @@ def cod_pinv(xp: Any, A: Any, G: Any, cutoff: Cutoff) -> Outcome | None:
     """Return the pseudo-inverse of ``A`` (m, n) of rank k <= 0.45 n, ``G`` = A^H A; None unless the rank is certain.
 
     With orthonormal Q (m, k) and B = Q^H A: singular value k is at least that of B, and singular value k + 1 at
-    most norm(A - Q B); where both keep clear of the cutoff by a factor 2 the rank is k, and X = pinv(B) Q^H.
+    most norm(A - Q B); where both keep clear of the cutoff by a factor 2 the rank is k, and X = pinv(B) Q^H. What Q
+    leaves over must be rounding.
     Cost about m n^2 + 8 m n k flops.
     """
     W = _row_space(xp, G)
@@ -32,8 +33,12 @@ def cod_pinv(xp: Any, A: Any, G: Any, cutoff: Cutoff) -> Outcome | None:
     if inner is None:
         return None
     rest = residual_norm(xp, A, Q, B)
-    smallest, largest = cutoff.at(norm2_lower(xp, B)), cutoff.at(inner.high + rest)
+    top = norm2_lower(xp, B)
+    smallest, largest = cutoff.at(top), cutoff.at(inner.high + rest)
     if not (2 * rest <= smallest and inner.low >= 2 * largest):
+        return None
+    # X is the pseudo-inverse of Q B: what lies beyond must be rounding, or X errs by its share of singular value k
+    if rest > max(A.shape) * epsilon(A) * top:
         return None
     X = adjoint(xp, inner.X) @ adjoint(xp, Q)
     gap = min(ratio(inner.low, largest), ratio(smallest, rest))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import device
 
-from lina._core.array import adjoint, balance, check_finite, epsilon, is_lazy, real_dtype, to_numpy
+from lina._core.array import adjoint, balance, check_finite, divide, epsilon, is_lazy, real_dtype, to_numpy
 from lina._core.kernels import kernel
 from lina.linalg._orthonormal import gram
 from lina.linalg._pinv.cod import cod_pinv
@@ -64,7 +64,7 @@ def _matrix(xp: Any, A: Any, cutoff: Cutoff, method: str) -> Outcome:
     if scale == 1.0:
         return outcome
     with np.errstate(over="ignore"):
-        X = outcome.X / scale
+        X = divide(outcome.X, scale)
     check_result(xp, X)
     return outcome._replace(X=X)
 

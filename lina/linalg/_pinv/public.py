@@ -81,7 +81,7 @@ def pinv(
         traced (jax) and lazy (dask) arrays are not looked at.
 
     OverflowError
-        If the pseudo-inverse exceeds the range of the dtype (entries of ``A`` near 1e-308 in float64).
+        If the pseudo-inverse, or the 2-norm of ``A``, exceeds the range of the dtype.
 
     Notes
     -----

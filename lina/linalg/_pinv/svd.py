@@ -16,13 +16,15 @@ _TALL = 2
 
 def svd_pinv(xp: Any, A: Any, cutoff: Cutoff) -> Outcome:
     """Return the pseudo-inverse of ``A`` (..., m, n) from its singular value decomposition."""
-    U, s, Vh = xp.linalg.svd(A, full_matrices=False)
+    with np.errstate(over="ignore"):  # looked at in _from_spectrum
+        U, s, Vh = xp.linalg.svd(A, full_matrices=False)
     return _from_spectrum(xp, adjoint(xp, Vh), s, s, adjoint(xp, U), cutoff, "svd")
 
 
 def eigh_pinv(xp: Any, A: Any, cutoff: Cutoff) -> Outcome:
     """Return the pseudo-inverse of a Hermitian ``A`` (..., n, n) from its eigenvalues; the lower half is read."""
-    values, V = xp.linalg.eigh(A)
+    with np.errstate(over="ignore"):
+        values, V = xp.linalg.eigh(A)
     return _from_spectrum(xp, V, values, xp.abs(values), adjoint(xp, V), cutoff, "eigh")
 
 
@@ -49,6 +51,8 @@ def qr_pinv(xp: Any, A: Any, cutoff: Cutoff) -> Outcome:
 def _from_spectrum(xp: Any, left: Any, values: Any, sizes: Any, right: Any, cutoff: Cutoff, method: str) -> Outcome:
     """Return left @ diag(1 / values) @ right over the values whose sizes pass the cutoff."""
     largest = xp.max(sizes, axis=-1, keepdims=True)
+    if not is_lazy(largest) and not bool(xp.all(xp.isfinite(largest))):
+        raise OverflowError(f"A must not be so large that its 2-norm overflows {dtype_name(largest)}")
     cut = xp.maximum(cutoff.rtol * largest, xp.full_like(largest, cutoff.atol))
     keep = sizes > cut
     one, zero = xp.ones_like(values), xp.zeros_like(values)
@@ -75,5 +79,5 @@ def check_result(xp: Any, x: Any) -> None:
 
 def quotient(xp: Any, a: Any, b: Any) -> Any:
     """Return a / b entry by entry, infinite where b is 0."""
-    positive = b > 0
+    positive = (b > 0) & xp.isfinite(a)
     return xp.where(positive, a / xp.where(positive, b, xp.ones_like(b)), xp.full_like(a, math.inf))

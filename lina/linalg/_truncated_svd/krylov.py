@@ -94,16 +94,16 @@ def krylov_svd(matrix: Matrix, goal: Goal, norm_A: float, rng: np.random.Generat
         basis.add(V, matrix.forward(V))
         values, Z = basis.ritz()
         captured = math.fsum(v * v for v in values[: goal.rank])
-        k, status = _decide(matrix, basis, goal, norm_A, values, captured - before)
-        if k is not None:
+        status, rest = _decide(matrix, basis, goal, norm_A, values, captured - before)
+        if status is not None:
             break
         before = captured
         following = basis.next_block(matrix.backward(basis.Y[-1]))
-        if following is None:
-            k, status = final_rank(values, 0.0, goal)
+        if following is None:  # the basis spans the row space, or what A^H A shows of it
+            status, rest = Status.ROUNDING, _unseen(matrix, basis)
             break
         V = following
-    return _extract(matrix.xp, basis, values, Z, k, status)
+    return _extract(matrix.xp, basis, values, Z, goal, status, rest)
 
 
 def _start(matrix: Matrix, goal: Goal, rng: np.random.Generator) -> Any:
@@ -119,20 +119,21 @@ def _start(matrix: Matrix, goal: Goal, rng: np.random.Generator) -> Any:
 
 def _decide(
     matrix: Matrix, basis: _Basis, goal: Goal, norm_A: float, values: list[float], gain: float
-) -> tuple[int | None, Status]:
-    """Return (rank, status) if the iteration may end here, else (None, ...)."""
+) -> tuple[Status | None, float]:
+    """Return why the iteration may end here, or None; and the norm of what the basis does not see, if measured."""
     limit = min(goal.rank, len(values))
+    rest = math.inf
     if goal.target is not None:
         rest = _rest(matrix, basis, goal.target, norm_A, values)
         needed = needed_rank(values, rest, goal)
         if needed is not None and needed <= limit:
-            return needed, Status.CONVERGED
+            return Status.CONVERGED, rest
     unseen = pythagoras(matrix.A, norm_A, math.sqrt(math.fsum(v * v for v in values[:limit])))
     if len(values) >= goal.rank and _settled(len(basis.V), gain, unseen, norm_A, matrix):
-        return limit, Status.CONVERGED if goal.target is None else Status.MAX_RANK
+        return Status.CONVERGED, rest
     if goal.max_passes is not None and matrix.passes + 2 > goal.max_passes:
-        return limit, Status.MAX_PASSES
-    return None, Status.CONVERGED
+        return Status.MAX_PASSES, rest
+    return None, rest
 
 
 def _settled(blocks: int, gain: float, unseen: float | None, norm_A: float, matrix: Matrix) -> bool:
@@ -147,22 +148,38 @@ def _rest(matrix: Matrix, basis: _Basis, target: float, norm_A: float, values: l
     """Return the norm of what the whole basis does not see, measured only when it may be below the target."""
     xp = matrix.xp
     cheap = pythagoras(matrix.A, norm_A, math.sqrt(math.fsum(v * v for v in values)))
-    if cheap is not None:
+    if cheap is not None and basis.size < matrix.shape[1]:
         return cheap
-    if scalar(frobenius(xp, basis.Y[-1])) > target:
+    if basis.size < matrix.shape[1] and scalar(frobenius(xp, basis.Y[-1])) > target:
         return math.inf
+    return _unseen(matrix, basis)
+
+
+def _unseen(matrix: Matrix, basis: _Basis) -> float:
+    """Return the norm of what the whole basis does not see, from the residual itself."""
+    xp = matrix.xp
+    if basis.size == matrix.shape[1]:
+        return 0.0
     left = xp.matrix_transpose(xp.concat(basis.Y, axis=0))
     matrix.passes += 1
     return residual_norm(xp, matrix.A, left, conjugate(xp, xp.concat(basis.V, axis=0)))
 
 
-def _extract(xp: Any, basis: _Basis, values: list[float], Z: Any, k: int, status: Status) -> Factors:
-    """Return the k leading terms: a small SVD of the images, whose squares T has blurred."""
-    if values[k - 1] > 1e3 * math.sqrt(epsilon(Z)) * values[0]:
-        V, Y = basis.combine(basis.V, Z[:, :k]), basis.combine(basis.Y, Z[:, :k])
-    else:
+def _extract(xp: Any, basis: _Basis, values: list[float], Z: Any, goal: Goal, status: Status, rest: float) -> Factors:
+    """Return the leading terms: a small SVD of the images, because T has blurred what lies below sqrt(eps)."""
+    k, found = final_rank(values, rest, goal)
+    blurred = 1e3 * math.sqrt(epsilon(Z)) * values[0]
+    exact = values[k - 1] <= blurred or (goal.target is not None and goal.target <= blurred)
+    if exact:
         V, Y = xp.concat(basis.V, axis=0), xp.concat(basis.Y, axis=0)
+    else:
+        V, Y = basis.combine(basis.V, Z[:, :k]), basis.combine(basis.Y, Z[:, :k])
     tall = xp.matrix_transpose(Y)
     Q = orthonormal_columns(xp, tall)
     U, s, Wt = xp.linalg.svd(adjoint(xp, Q) @ tall, full_matrices=False)
-    return Factors(Q @ U[:, :k], s[:k], Wt[:k, :] @ conjugate(xp, V), status)
+    if exact:
+        k, found = final_rank(to_numpy(s).tolist(), rest, goal)
+    met = goal.target is not None and found is Status.CONVERGED
+    stopped = status is Status.MAX_PASSES or (status is Status.ROUNDING and goal.target is not None)
+    why = status if stopped and not met else found
+    return Factors(Q @ U[:, :k], s[:k], Wt[:k, :] @ conjugate(xp, V), why)

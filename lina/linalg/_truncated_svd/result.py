@@ -33,7 +33,8 @@ class TruncatedSVD(LowRank):
     passes : int
         How often the matrix was read, the certificate included.
     status : Status
-        "converged", "max_passes" (the passes ran out first) or "max_rank" (k was reached before the tolerance).
+        "converged", "max_passes" (the passes ran out first), "max_rank" (k was reached before the tolerance) or
+        "rounding" (the tolerance lies below what can be certified in this dtype).
     method : str
         The algorithm that ran: "gram", "krylov" or "svd".
     mean : array, shape (n,), or None
