@@ -19,12 +19,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks")
     parser.add_argument("room")
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: checks that everything runs")
+    parser.add_argument("--one-thread", action="store_true", help="leave out the times at all threads")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     found = questions(arguments.room)
     if not found:
         parser.error(f"room must have files benchmarks/{arguments.room}_*.py, found none")
-    store([run(each, quick=arguments.quick) for each in found], arguments.room, arguments.out)
+    store(
+        [run(each, quick=arguments.quick, all_threads=not arguments.one_thread) for each in found],
+        arguments.room,
+        arguments.out,
+    )
 
 
 if __name__ == "__main__":

@@ -80,6 +80,10 @@ def markdown(room: str, where: dict[str, Any], answers: list[dict[str, Any]]) ->
     return "\n".join(lines) + "\n"
 
 
+def _optional(seconds: float | None) -> str:
+    return "not run" if seconds is None else f"{seconds * 1e3:.2f}"
+
+
 def _table(case: dict[str, Any], error_name: str) -> list[str]:
     ours = next(iter(case["rows"].values()))["cpu_1"]
     lines = [
@@ -91,7 +95,7 @@ def _table(case: dict[str, Any], error_name: str) -> list[str]:
         cells = (
             f"{r['cpu_1'] * 1e3:.2f}",
             f"{r['cpu_1'] / ours:.2f}",
-            f"{r['wall_all'] * 1e3:.2f}",
+            _optional(r.get("wall_all")),
             f"{r['error']:.1e}",
         )
         lines.append(f"| {name} | {' | '.join(cells)} | {r['memory']:.0f} | {share} |")
