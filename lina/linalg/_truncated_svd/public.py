@@ -63,8 +63,9 @@ def truncated_svd(
     center : bool
         Subtract the mean of each column first (principal component analysis); a copy of ``A`` is made.
     max_passes : int, optional
-        "krylov" is used and reads ``A`` at most so often, at least 2 times, the certificate not included. By
-        default it stops when a further pass would not lower the error by as much as 1 %, after 7 passes or more.
+        "krylov" is used and reads ``A`` at most so often, at least 2 times; the certificate and the norm of ``A``
+        (``rtol`` with ``norm="2"``) are not included. By default it stops when a further pass would not lower the
+        error by as much as 1 %, after 7 passes or more.
     rng : int, numpy.random.Generator or None
         Start of the Krylov blocks and of the 2-norm probes.
 
@@ -122,8 +123,9 @@ def truncated_svd(
     mean = xp.mean(A, axis=0) if center else None
     scaled, norm_A, scale = balance(xp, A if mean is None else A - mean[None, :], "A")
     check_norm(A, norm_A, scale, "A")
-    goal = _absolute(xp, scaled, goal, rtol, atol, norm_A, scale, draws)
-    matrix = Matrix(xp, scaled if A.shape[0] >= A.shape[1] else xp.matrix_transpose(scaled))
+    tall = scaled if A.shape[0] >= A.shape[1] else xp.matrix_transpose(scaled)
+    goal, passes = _absolute(Matrix(xp, tall), goal, rtol, atol, norm_A, scale, draws)
+    matrix = Matrix(xp, tall)
     factors, method = _run(matrix, goal, norm_A, method, draws)
     found = _certify(matrix, factors, goal, norm_A, draws)
     status = factors.status
@@ -137,7 +139,7 @@ def truncated_svd(
         found.kind,
         found.failure_probability,
         norm_A * scale,
-        matrix.passes,
+        matrix.passes + passes,
         status,
         method,
         mean,
@@ -164,14 +166,16 @@ def _checked(A: Any, k: Any, rtol: Any, atol: Any, norm: Any, max_passes: Any) -
 
 
 def _absolute(
-    xp: Any, A: Any, goal: Goal, rtol: Any, atol: Any, norm_A: Any, scale: float, rng: np.random.Generator
-) -> Goal:
-    if (rtol is None and atol is None) or is_lazy(A):
-        return goal
+    matrix: Matrix, goal: Goal, rtol: Any, atol: Any, norm_A: Any, scale: float, rng: np.random.Generator
+) -> tuple[Goal, int]:
+    """Return the goal with its target, and the passes that measuring norm(A, 2) took."""
+    if (rtol is None and atol is None) or is_lazy(matrix.A):
+        return goal, 0
     size = norm_A
     if goal.norm == "2" and rtol is not None and norm_A > 0:
-        size = krylov_svd(Matrix(xp, A), Goal(1, None, "2", None), norm_A, rng).s[0]
-    return goal._replace(target=max(scalar(size) * float(rtol or 0.0), float(atol or 0.0) / scale))
+        size = krylov_svd(matrix, Goal(1, None, "2", None), norm_A, rng).s[0]
+    target = max(scalar(size) * float(rtol or 0.0), float(atol or 0.0) / scale)
+    return goal._replace(target=target), matrix.passes
 
 
 def _run(matrix: Matrix, goal: Goal, norm_A: float, method: str, rng: np.random.Generator) -> tuple[Factors, str]:

@@ -31,7 +31,7 @@ class TruncatedSVD(LowRank):
     norm_A : float
         Frobenius norm of the matrix (centred, if asked): ``error / norm_A`` is the relative error.
     passes : int
-        How often the matrix was read, the certificate included.
+        Products of the matrix or its adjoint with a block, those for the 2-norms included.
     status : Status
         "converged", "max_passes" (the passes ran out first), "max_rank" (k was reached before the tolerance) or
         "rounding" (the tolerance lies below what can be certified in this dtype).
