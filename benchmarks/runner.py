@@ -1,6 +1,5 @@
 """The harness: contenders interleaved in one process, medians, errors beside times, at one thread and at all."""
 
-import math
 import statistics
 import time
 import tracemalloc
@@ -147,7 +146,7 @@ def print_case(name: str, rows: dict[str, dict[str, float]], verdicts: list[str]
     ours = next(iter(rows.values()))["cpu_1"]
     for contender, r in rows.items():
         share = f"{r['share_of_limit']:.0%}" if "share_of_limit" in r else ""
-        numbers = f"{r['cpu_1'] * 1e3:>8.1f}ms{r['cpu_1'] / ours:>8.2f}{r.get('wall_all', math.nan) * 1e3:>8.1f}ms"
+        numbers = f"{r['cpu_1'] * 1e3:>8.1f}ms{r['cpu_1'] / ours:>8.2f}{r.get('wall_all', 0) * 1e3:>8.1f}ms"
         print(f"  {contender:<34}{numbers}{r['error']:>10.1e}{r['memory']:>8.0f}{share:>10}")
     for line in verdicts:
         print(f"  {line}", flush=True)
