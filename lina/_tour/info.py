@@ -4,33 +4,36 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 
 import lina
+from lina._core.threads import available_cpus
 
-_PACKAGES = ("numpy", "scipy", "numba", "array-api-compat", "torch", "jax", "dask", "cupy-cuda12x", "cupy-cuda13x")
+_NEEDED = ("numpy", "scipy", "numba", "array-api-compat")
+_OPTIONAL = ("torch", "jax", "dask", "cupy", "cupy-cuda12x", "cupy-cuda13x")
 
 
 def info() -> str:
     """Return versions, libraries, devices, threads and the cache folder as lines of text."""
+    versions = {name: _version(name) for name in (*_NEEDED, *_OPTIONAL)}
     lines = [
         ("lina", lina.__version__),
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
-        *((name, _version(name)) for name in _PACKAGES),
+        *((name, found or "not installed") for name, found in versions.items() if found or name in _NEEDED),
+        ("not installed", ", ".join(name for name in _OPTIONAL if not versions[name])),
         ("BLAS", _blas()),
         ("GPU", _gpu()),
-        ("threads", f"{lina.get_threads()} of lina's pool, {os.cpu_count()} CPUs"),
+        ("CPUs", f"{available_cpus()} of {os.cpu_count()} available, {lina.get_threads()} threads for lina's kernels"),
         ("kernel cache", _cache_folder()),
     ]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
 
 
-def _version(name: str) -> str:
+def _version(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "not installed"
+        return None
 
 
 def _blas() -> str:
@@ -39,22 +42,25 @@ def _blas() -> str:
     from threadpoolctl import threadpool_info
 
     found = [each for each in threadpool_info() if each["user_api"] == "blas"]
-    return ", ".join(f"{b['internal_api']} {b['version']} ({b['num_threads']} threads)" for b in found) or "unknown"
+    return ", ".join(f"{b['internal_api']} {b['version']} (threads: {b['num_threads']})" for b in found) or "unknown"
 
 
 def _gpu() -> str:
     if find_spec("cupy") is None:
-        return "none: cupy is not installed"
-    import cupy
+        return "not used: cupy is not installed"
+    try:
+        import cupy
 
-    if not cupy.is_available():
-        return "none: cupy finds no CUDA device"
-    name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
-    return f"{name} (cupy {cupy.__version__})"
+        runtime = cupy.cuda.runtime
+        names = [runtime.getDeviceProperties(i)["name"].decode() for i in range(runtime.getDeviceCount())]
+    except Exception as error:  # a missing driver or a broken installation is what is asked about
+        return f"not used: cupy says: {error}".splitlines()[0]
+    return ", ".join(names) or "not used: cupy finds no device"
 
 
 def _cache_folder() -> str:
     from lina._numba.pinv_small import _pinv_rows
 
+    # numba's own record of where it reads and writes, whatever the environment asked for
     folder = getattr(_pinv_rows.stats, "cache_path", None)
-    return "none: no folder is writable, kernels are compiled in every process" if folder is None else str(Path(folder))
+    return folder or "none: no folder is writable, kernels are compiled in every process"

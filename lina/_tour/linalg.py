@@ -1,214 +1,214 @@
 """Chapter one: a photograph, some digits and a regression, each through a low-rank factorisation."""
 
-import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from lina._tour.chapter import Chapter, Figure, Row
-from lina._tour.style import BLUE, GREEN, GREY, ORANGE, figure, picture, to_png
+from lina._tour.chapter import Chapter, Figure, Part, Row, timed
+from lina._tour.least_squares import normal_equations_bound, refined_solution
 from lina.linalg import interpolative, pinv, truncated_svd
 
 INTRO = (
-    "A matrix of low rank is a short description of a long table. Every result below carries an upper bound of its own "
-    "error, rounding included; beside it stands the true error, computed only to check the bound."
+    "A matrix of low rank is a long table with a short description. Finding the description is half of the work; the "
+    "other half is knowing how much it leaves out. In each picture below the function that computed the answer also "
+    "stated how wrong it can be, without being shown the truth. The truth was computed afterwards, to check it."
 )
 
+SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
+SHOWN = (0.05, 0.2)
+CHOSEN = 10
+TERMS = (4, 10, 16, 24, 32, 40)
 
-def chapter() -> tuple[Chapter, list[tuple[str, Callable[[Chapter], None]]]]:
-    """Return the empty chapter and its parts, each of which adds to it."""
-    parts: list[tuple[str, Callable[[Chapter], None]]] = [
-        ("compressing a photograph", compress_photograph),
-        ("choosing representative digits", choose_digits),
-        ("following a regularisation path", regularisation_path),
+
+def chapter() -> Chapter:
+    """Return the chapter, not yet played."""
+    parts = [
+        Part("compressing a photograph", made_photograph, compress, photograph, draw_photograph),
+        Part("choosing representative digits", made_digits, choose, digits, draw_digits),
+        Part("following a regularisation path", made_regression, follow, diabetes, draw_path),
+        Part("inverting thousands of small matrices", made_stack, invert_stack),
     ]
-    return Chapter("Low rank and pseudo-inverse", INTRO), parts
+    return Chapter("Low rank and pseudo-inverse", INTRO, parts)
 
 
-def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what ``call`` returns, and its seconds."""
-    start = time.perf_counter()
-    out = call()
-    return out, time.perf_counter() - start
+def draw_photograph(found: Any) -> list[Figure]:
+    """Return the figures of the photograph."""
+    from lina._tour import linalg_figures
+
+    return [linalg_figures.photograph_figure(found), linalg_figures.storage_figure(found)]
 
 
-def photograph() -> np.ndarray:
-    """Return a photograph as a grey image (427, 640) in [0, 1]."""
+def draw_digits(found: Any) -> list[Figure]:
+    """Return the figures of the digits."""
+    from lina._tour import linalg_figures
+
+    return [linalg_figures.digits_figure(found), linalg_figures.choice_figure(found)]
+
+
+def draw_path(found: Any) -> list[Figure]:
+    """Return the figure of the regularisation path."""
+    from lina._tour import linalg_figures
+
+    return [linalg_figures.path_figure(found)]
+
+
+def photograph() -> tuple[np.ndarray]:
+    """Return a colour photograph as a matrix (3 x 427, 640) in [0, 1], whose columns are columns of pixels."""
     from sklearn.datasets import load_sample_image
 
-    return np.asarray(load_sample_image("china.jpg") @ np.array([0.299, 0.587, 0.114]) / 255)
+    pixels = load_sample_image("flower.jpg") / 255.0
+    return (np.ascontiguousarray(pixels.transpose(2, 0, 1).reshape(-1, pixels.shape[1])),)
 
 
-def equal_storage(shape: tuple[int, int], budgets: tuple[float, ...]) -> Iterator[tuple[float, int, int]]:
-    """Yield (share of the numbers stored, rank of the SVD, rank of the column ID) for each budget."""
+def made_photograph() -> tuple[np.ndarray]:
+    """Return a matrix (300, 200) with singular values that fall like those of a picture."""
+    x, y = np.linspace(0, 1, 300)[:, None], np.linspace(0, 1, 200)
+    return (0.5 + 0.5 * np.cos(40 * x * y + 9 * y) * np.sqrt(np.abs(x - y)),)
+
+
+def ranks_of_equal_storage(shape: tuple[int, int], share: float) -> tuple[int, int]:
+    """Return the largest ranks of an SVD and of a column ID that store at most ``share`` of the matrix's numbers."""
     m, n = shape
-    for share in budgets:
-        numbers = share * m * n
-        k = int(numbers / (m + n + 1))
-        # k columns, k x (n - k) coefficients, k indices
-        ranks = np.arange(1, min(m, n))
-        yield share, k, int(ranks[ranks * (m + n - ranks + 1) <= numbers][-1])
+    columns = np.arange(1, min(m, n))
+    # k columns, k x (n - k) coefficients (those of the columns themselves are known), k indices
+    fits = columns * m + columns * (n - columns) + columns <= share * m * n
+    return int(share * m * n / (m + n + 1)), int(columns[fits][-1])
 
 
-def compress_photograph(chapter: Chapter) -> None:
+def compress(A: np.ndarray) -> tuple[list[Row], dict[str, Any]]:
     """Compare truncated SVD and interpolative decomposition at equal storage with the optimum."""
-    A = photograph()
-    values = np.linalg.svd(A, compute_uv=False)
     norm = float(np.linalg.norm(A))
-    shares = (0.02, 0.05, 0.1, 0.2, 0.3)
-    curves: dict[str, list[float]] = {"SVD": [], "ID": []}
-    shown: dict[tuple[str, float], Any] = {}
-    for share, k, columns in equal_storage(A.shape, shares):
-        for name, call in (
-            ("SVD", lambda k=k: truncated_svd(A, k, rng=0)),
-            ("ID", lambda k=columns: interpolative(A, k, rng=0)),
-        ):
-            F, seconds = timed(call)
-            curves[name].append(F.error / norm)
-            true = float(np.linalg.norm(A - F.toarray())) / norm
-            best = float(np.sqrt(np.sum(values[F.rank :] ** 2))) / norm
-            if share in (0.05, 0.2):
+    values = np.linalg.svd(A, compute_uv=False) / norm
+    rows, shown, curves = [], {}, []
+    for share in SHARES:
+        k, columns = ranks_of_equal_storage(A.shape, share)
+        for name, call, rank in (("SVD", truncated_svd, k), ("ID", interpolative, columns)):
+            F, seconds = timed(call, A, rank, rng=0)
+            true, bound = float(np.linalg.norm(A - F.toarray())) / norm, F.error / norm
+            curves.append((name, share, true, bound))
+            if share in SHOWN:
                 shown[name, share] = F
-                question = f"photograph from {share:.0%}, {name}"
-                answer = f"rank {F.rank}"
-                chapter.rows.append(
-                    Row(question, answer, true, F.error / norm, str(F.error_kind), f"{best:.3f} optimum", seconds)
-                )
-    chapter.figures.append(_photograph_figure(A, shown, norm))
-    chapter.figures.append(_storage_figure(A.shape, shares, curves, values / norm))
+                optimum = float(np.linalg.norm(values[F.rank :]))
+                question, best = f"photo at {100 * share:.0f} %, {name}", f"optimum: {optimum:.4f}"
+                rows.append(Row(question, f"rank {F.rank}", true, bound, str(F.error_kind), best, seconds))
+    return rows, {"A": A, "norm": norm, "values": values, "curves": curves, "shown": shown}
 
 
-def _photograph_figure(A: np.ndarray, shown: dict[tuple[str, float], Any], norm: float) -> Figure:
-    fig, axes = figure(9.6, 4.5, nrows=2, ncols=3)
-    for row, share in enumerate((0.05, 0.2)):
-        picture(axes[row, 0], A, "the photograph" if row == 0 else "the columns that ID keeps")
-        for column, name in ((1, "SVD"), (2, "ID")):
-            F = shown[name, share]
-            title = f"{name}, {share:.0%} stored: error ≤ {F.error / norm:.1%}"
-            picture(axes[row, column], np.clip(F.toarray(), 0, 1), title)
-    for j in shown["ID", 0.2].indices:
-        axes[1, 0].axvline(j, color=ORANGE, linewidth=0.6)
-    caption = (
-        "A photograph of 427 x 640 numbers, rebuilt from 5 % and from 20 % of them. Truncated SVD (middle) is optimal "
-        "for its rank; interpolative decomposition (right) keeps columns of the photograph itself, those marked in "
-        "orange. The errors printed are certificates, relative to the norm of the photograph."
-    )
-    alt = "Original photograph and its reconstructions by SVD and by ID at 5 and 20 per cent of the storage"
-    return Figure("A photograph from a twentieth of its numbers", caption, alt, to_png(fig, 80))
-
-
-def _storage_figure(shape: tuple[int, int], shares: Any, curves: Any, values: np.ndarray) -> Figure:
-    m, n = shape
-    tail = np.sqrt(np.cumsum(values[::-1] ** 2)[::-1])
-    ranks = np.arange(1, int(0.32 * m * n / (m + n + 1)))
-    fig, axis = figure(7.5, 3.6)
-    axis.plot(ranks * (m + n + 1) / (m * n), tail[ranks], color=GREY, label="optimum (Eckart and Young)")
-    axis.plot(shares, curves["SVD"], "o", color=BLUE, label="truncated SVD, certificate")
-    axis.plot(shares, curves["ID"], "s", color=ORANGE, label="interpolative, certificate")
-    axis.set(xlabel="share of the numbers stored", ylabel="error / norm", yscale="log")
-    axis.legend()
-    cost = max(b / a for a, b in zip(curves["SVD"], curves["ID"], strict=True)) - 1
-    caption = (
-        "Error against storage. The certificates of the truncated SVD lie on the optimum of Eckart and Young, drawn "
-        f"from all singular values. Keeping real columns costs at most {cost:.0%} more error on this photograph."
-    )
-    alt = "Certified relative error of SVD and ID over storage, with the optimal curve"
-    return Figure("Equal storage, two factorisations", caption, alt, to_png(fig))
-
-
-def choose_digits(chapter: Chapter) -> None:
-    """Choose twelve handwritten digits of which the others are combinations."""
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """Return handwritten digits (1797, 64) with grey values in [0, 1], and which digit each is."""
     from sklearn.datasets import load_digits
 
-    A = load_digits().data / 16.0
-    k = 12
-    F, seconds = timed(lambda: interpolative(A, k, axis=0, rng=0))
+    data = load_digits()
+    return data.data / 16.0, data.target
+
+
+def made_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Return bumps (300, 64), one a row."""
+    x, t = np.linspace(0, 1, 300)[:, None], np.linspace(0, 1, 64)
+    return np.exp(-60 * (x - t) ** 2) + 0.3 * np.cos(9 * x * t), np.zeros(300, dtype=int)
+
+
+def choose(A: np.ndarray, labels: np.ndarray) -> tuple[list[Row], dict[str, Any]]:
+    """Choose the rows of which the others are combinations, and compare with the optimum and with chance."""
     norm = float(np.linalg.norm(A))
-    values = np.linalg.svd(A, compute_uv=False)
-    rng = np.random.default_rng(0)
-    random = []
-    for _ in range(20):
-        Q = np.linalg.qr(A[rng.choice(len(A), k, replace=False)].T)[0]
-        random.append(np.linalg.norm(A - (A @ Q) @ Q.T) / norm)
+    values = np.linalg.svd(A, compute_uv=False) / norm
+    draws = np.random.default_rng(0)
+    results, curves = {}, []
+    for k in TERMS:
+        F, seconds = timed(interpolative, A, k, axis=0, rng=0)
+        results[k] = F, seconds
+        random = np.array([random_choice(A, norm, draws.choice(len(A), k, replace=False)) for _ in range(20)])
+        curves.append((k, F.error / norm, float(np.linalg.norm(values[k:])), F.max_abs_coef, random))
+    F, seconds = results[CHOSEN]
+    _, bound, optimum, _, random = curves[TERMS.index(CHOSEN)]
     true = float(np.linalg.norm(A - F.toarray())) / norm
-    best = float(np.sqrt(np.sum(values[k:] ** 2))) / norm
-    chapter.rows.append(
-        Row(
-            f"{len(A)} digits from {k}",
-            f"coefficients up to {F.max_abs_coef:.2f}",
-            true,
-            F.error / norm,
-            str(F.error_kind),
-            f"{best:.3f} optimum, {np.mean(random):.3f} random",
-            seconds,
-        )
-    )
-    chapter.figures.append(_digits_figure(A, F, norm))
+    best = f"optimum: {optimum:.4f}, random: {np.mean(random[:, 0]):.4f}"
+    question, answer = f"{len(A)} digits from {CHOSEN}", f"entries to {F.max_abs_coef:.2f}"
+    rows = [Row(question, answer, true, bound, str(F.error_kind), best, seconds)]
+    return rows, {"A": A, "labels": labels, "norm": norm, "F": F, "true": true, "curves": curves}
 
 
-def _digits_figure(A: np.ndarray, F: Any, norm: float) -> Figure:
-    fig, axes = figure(9.6, 3.3, nrows=3, ncols=12)
-    others = np.setdiff1d(np.arange(len(A)), F.indices)[:: len(A) // 13][:12]
-    rebuilt = F.Z[others] @ F.C
-    for column in range(12):
-        picture(axes[0, column], 1 - A[F.indices[column]].reshape(8, 8), "chosen" if column == 0 else "")
-        picture(axes[1, column], 1 - A[others[column]].reshape(8, 8), "another" if column == 0 else "")
-        picture(axes[2, column], np.clip(1 - rebuilt[column], 0, 1).reshape(8, 8), "rebuilt" if column == 0 else "")
-    caption = (
-        "First row: the 12 digits out of 1,797 that a row interpolative decomposition chooses. Below: other digits, "
-        "and the combinations of the chosen ones nearest to them. Over all digits the error is certified to be at most "
-        f"{F.error / norm:.1%} of the norm, with no coefficient above {F.max_abs_coef:.2f} in size."
-    )
-    alt = "Twelve chosen digits, twelve other digits and their reconstructions"
-    return Figure("Twelve digits that stand for all", caption, alt, to_png(fig))
+def random_choice(A: np.ndarray, norm: float, indices: np.ndarray) -> tuple[float, float]:
+    """Return (relative error, largest coefficient) of the best combinations of given rows."""
+    Z = np.linalg.lstsq(A[indices].T, A.T, rcond=None)[0]
+    return float(np.linalg.norm(A - Z.T @ A[indices])) / norm, float(np.max(np.abs(Z)))
 
 
-def regularisation_path(chapter: Chapter) -> None:
-    """Follow ridge regression from one factorisation down to the pseudo-inverse."""
+def diabetes() -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return ten measurements of 442 patients (442, 10), the progress of their illness (442,), and the names."""
     from sklearn.datasets import load_diabetes
 
     data = load_diabetes()
-    A, y = data.data, data.target - data.target.mean()
-    F, seconds = timed(lambda: truncated_svd(A, A.shape[1]))
-    eps = np.geomspace(1e-6, 1e2, 200)
-    # x(eps) = V diag(s / (s^2 + eps)) U^T y for all eps from one factorisation
-    path = F.Vt.T @ ((F.s / (F.s**2 + eps[:, None])) * (F.U.T @ y)).T
-    normal = A.T @ (A @ path - y[:, None]) + eps * path
-    residual = float(np.max(np.linalg.norm(normal, axis=0)) / np.linalg.norm(A.T @ y))
-    (X, info), pinv_seconds = timed(lambda: pinv(A, return_info=True))
-    limit = X @ y
-    exact = np.linalg.lstsq(A, y, rcond=None)[0]
-    distance = float(np.linalg.norm(limit - exact) / np.linalg.norm(exact))
-    bound = 20 * np.finfo(float).eps * info.condition**2
-    full = float(np.linalg.norm(A - F.toarray()))
-    chapter.rows.append(
-        Row("200 ridge solutions", f"normal equations to {residual:.0e}", full, F.error,
-            str(F.error_kind), "0", seconds)
-    )  # fmt: skip
-    chapter.rows.append(
-        Row("their limit, by pinv", f"rank {info.rank}, gap {info.gap:.0e}", distance, bound,
-            "estimate", "numpy lstsq", pinv_seconds)
-    )  # fmt: skip
-    chapter.figures.append(_path_figure(eps, path, limit, data.feature_names, info, residual))
+    return data.data, data.target - data.target.mean(), list(data.feature_names)
 
 
-def _path_figure(eps: np.ndarray, path: Any, limit: Any, names: list[str], info: Any, residual: float) -> Figure:
-    fig, axis = figure(7.5, 4.2)
-    order = np.argsort(-np.abs(limit))
-    for rank, j in enumerate(order):
-        strong = rank < 5
-        colour = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9")[rank] if strong else "#bbbbbb"
-        axis.plot(eps, path[j], color=colour, linewidth=1.8 if strong else 1.0, label=names[j] if strong else None)
-        axis.plot(eps[0], limit[j], "o", color=colour, markersize=4)
-    axis.set(xscale="log", xlabel="ridge parameter", ylabel="coefficient")
-    axis.legend(title="five largest of ten", loc="upper right")
-    caption = (
-        "Ridge regression on 442 diabetes patients: ten coefficients over 200 ridge parameters, all from one "
-        "factorisation. "
-        f"Every solution satisfies its normal equations to {residual:.0e}. As the parameter falls, the path ends in "
-        f"the pseudo-inverse (dots), whose rank {info.rank} is certain: each singular value is at least a factor "
-        f"{info.gap:.0e} away from the cutoff, and the condition is at most {info.condition:.0f}."
-    )
-    alt = "Coefficients of ridge regression over the ridge parameter, converging to the pseudo-inverse solution"
-    return Figure("A regularisation path and its limit", caption, alt, to_png(fig))
+def made_regression() -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return cosines (80, 8), and a curve to be written in them."""
+    t = np.linspace(0, 3, 80)
+    return np.cos(np.outer(t, np.arange(1, 9))) / 9, np.sin(2 * t), [f"cos {j} t" for j in range(1, 9)]
+
+
+def follow(A: np.ndarray, y: np.ndarray, names: list[str]) -> tuple[list[Row], dict[str, Any]]:
+    """Compute ridge solutions from one factorisation, and their limit by the pseudo-inverse."""
+    eps, B = np.geomspace(1e-6, 1e2, 200), y[:, None]
+    (F, path), seconds = timed(ridge_path, A, y, eps)
+    # no singular value of A is farther from one of F than the error of F (Weyl)
+    bounds = normal_equations_bound(A, B, path[..., None], eps, float(F.s[-1]) - F.error) / np.linalg.norm(path, axis=1)
+    exact = refined_solution(A, B, eps)
+    errors = relative_error(path[..., None], exact)
+    tightest = int(np.argmax(errors / bounds))
+    solved = np.linalg.solve(A.T @ A + eps[:, None, None] * np.eye(A.shape[1]), A.T @ B)
+    peer = f"numpy solve: {relative_error(solved, exact)[tightest]:.0e}"
+    (X, info), pinv_seconds = timed(pinv, A, return_info=True)
+    limit, exact = X @ y, refined_solution(A, B, np.zeros(()))
+    error = float(relative_error(limit[:, None], exact))
+    bound = float(limit_bound(A, B, limit[:, None], info)) / float(np.linalg.norm(limit))
+    lstsq = f"numpy lstsq: {relative_error(np.linalg.lstsq(A, B, rcond=None)[0], exact):.0e}"
+    tight = float(errors[tightest]), float(bounds[tightest])
+    rows = [
+        Row(f"{len(eps)} ridge solutions", "from one SVD", *tight, "rigorous", peer, seconds),
+        Row("their limit by pinv", f"rank {info.rank}", error, bound, "rigorous", lstsq, pinv_seconds),
+    ]
+    at_zero = F.Vt.T @ ((F.U.T @ y) / F.s)
+    differences = [float(np.linalg.norm(x - limit) / np.linalg.norm(limit)) for x in (path[0], at_zero)]
+    found = {"eps": eps, "path": path, "names": names, "errors": errors, "bounds": bounds, "limit": limit, "info": info}
+    return rows, found | {"limit_bound": bound, "differences": differences}
+
+
+def ridge_path(A: np.ndarray, y: np.ndarray, eps: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Return (F, path): the factorisation, and the ridge solutions (len(eps), n) that follow from it."""
+    F = truncated_svd(A, A.shape[1])
+    return F, ((F.s / (F.s**2 + eps[:, None])) * (F.U.T @ y)) @ F.Vt
+
+
+def relative_error(X: np.ndarray, exact: np.ndarray) -> Any:
+    """Return norm(X - exact) / norm(X) of matrices (..., n, p)."""
+    return np.linalg.norm(np.asarray(X - exact, dtype=float), axis=(-2, -1)) / np.linalg.norm(X, axis=(-2, -1))
+
+
+def limit_bound(A: np.ndarray, B: np.ndarray, X: np.ndarray, info: Any) -> Any:
+    """Bound the error of least squares solutions from the facts that ``pinv`` gives about its rank decision."""
+    n = A.shape[-1]
+    # the largest singular value is at least the Frobenius norm over sqrt(n), and the smallest that over the condition
+    smallest = np.linalg.norm(A, axis=(-2, -1)) / (np.sqrt(n) * np.asarray(info.condition))
+    bound = normal_equations_bound(A, B, X, np.zeros(()), smallest)
+    return np.where(np.asarray(info.rank) == n, bound, np.inf)
+
+
+def made_stack() -> tuple[np.ndarray]:
+    """Return a stack of matrices (4000, 8, 4)."""
+    return (np.cos(np.arange(4000 * 32, dtype=float) ** 2).reshape(4000, 8, 4),)
+
+
+def invert_stack(A: np.ndarray) -> tuple[list[Row], None]:
+    """Invert a stack of matrices by the compiled kernel: a pseudo-inverse solves A^T A X = A^T."""
+    pinv(A[:1])  # compiles the kernel
+    (X, info), seconds = timed(pinv, A, return_info=True)
+    eye = np.eye(A.shape[1])
+    bounds = limit_bound(A, eye, X, info) / np.linalg.norm(X, axis=(1, 2))
+    errors = relative_error(X, refined_solution(A, eye, np.zeros(())))
+    tightest = int(np.argmax(errors / bounds))
+    tight = float(errors[tightest]), float(bounds[tightest])
+    peer = f"numpy: {1e3 * timed(np.linalg.pinv, A)[1]:.0f} ms"
+    question, answer = f"{len(A)} pseudo-inverses, 8 x 4", f"rank {int(np.min(info.rank))}"
+    return [Row(question, answer, *tight, "rigorous", peer, seconds)], None
