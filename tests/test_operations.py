@@ -10,7 +10,8 @@ import pytest
 
 from lina._core.array import dtype_name
 from tests.backends import BACKENDS, selected
-from tests.operations import OPERATIONS, Operation
+from tests.operation import Operation
+from tests.operations import OPERATIONS
 
 DTYPES = ["float32", "float64", "complex64", "complex128"]
 CASES = [(op, name) for op in OPERATIONS for name in selected() if name in op.backends]

@@ -11,11 +11,8 @@ from lina._core.array import (
     balance,
     check_norm,
     check_option,
-    check_rank,
-    check_tolerance,
     epsilon,
     frobenius,
-    is_lazy,
     open_door,
     scalar,
     to_numpy,
@@ -26,6 +23,7 @@ from lina.linalg._lowrank import LowRank
 from lina.linalg._orthonormal import cholesky_qr, triangular_inverse
 from lina.linalg._pivoted_qr import pivoted_qr
 from lina.linalg._residual import projection_error
+from lina.linalg._stopping import check_matrix, check_stopping
 
 METHODS = ("auto", "sketch", "cpqr")
 
@@ -145,14 +143,16 @@ def interpolative(
     True
     """
     xp, A = open_door(min_ndim=2, A=A)
-    limit, target = _checked(A, k, rtol, atol)
+    check_matrix(A)
+    limit, tolerant = check_stopping(min(A.shape), k, rtol, atol)
     if axis not in (0, 1):
         raise ValueError(f"axis must be 0 or 1, got {axis!r}")
     check_option(method, METHODS, "method")
     draws = generator(rng)
     M, norm_A, scale = balance(xp, A, "A")
     check_norm(A, norm_A, scale, "A")
-    if target is not None:
+    target = None
+    if tolerant:
         target = max(norm_A * float(rtol or 0.0), float(atol or 0.0) / scale)
     if axis == 0:
         M = xp.matrix_transpose(M)
@@ -166,22 +166,6 @@ def interpolative(
         C, Z = xp.matrix_transpose(C), xp.matrix_transpose(Z)
     kind = CertificateKind.RIGOROUS
     return Interpolative(indices, Z, C, error * scale, kind, largest, norm_A * scale, status, axis)
-
-
-def _checked(A: Any, k: Any, rtol: Any, atol: Any) -> tuple[int, float | None]:
-    """Return the largest rank allowed, and a target (0 for now) if there is one."""
-    if A.ndim != 2 or min(A.shape) == 0:
-        raise ValueError(f"A must be a nonempty matrix (m, n), got shape {tuple(A.shape)}")
-    if is_lazy(A):
-        raise ValueError("A must have values that can be looked at, got a traced or lazy array")
-    if k is None and rtol is None and atol is None:
-        raise ValueError("one of k, rtol and atol must be given, got none")
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if value is not None:
-            check_tolerance(value, name)
-    limit = min(A.shape)
-    target = None if rtol is None and atol is None else 0.0
-    return (limit if k is None else check_rank(k, limit)), target
 
 
 def _choose(

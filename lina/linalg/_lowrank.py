@@ -4,6 +4,9 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
+from lina._core.array import balance, divide, open_door
+from lina.linalg._residual import residual_norm
+
 
 class LowRank:
     """A matrix mean + left @ right of shape (m, n), kept as its factors (m, k), (k, n) and an optional mean (n,)."""
@@ -44,6 +47,15 @@ class LowRank:
         """Return the matrix (m, n) itself."""
         left, right, mean = self._factors()
         return left @ right if mean is None else left @ right + mean[None, :]
+
+    def error_of(self, A: Any) -> float:
+        """Return the Frobenius norm of the difference to any matrix ``A`` (m, n), rounding included; 2 m n k flops."""
+        xp, A = open_door(A=A)
+        if tuple(A.shape) != tuple(self.shape):
+            raise ValueError(f"A must have the shape {tuple(self.shape)} of the factorisation, got {tuple(A.shape)}")
+        left, right, mean = self._factors()
+        A, _, scale = balance(xp, A if mean is None else A - mean[None, :], "A")
+        return residual_norm(xp, A, divide(left, scale), right) * scale
 
 
 class Factored(LowRank):

@@ -175,3 +175,14 @@ def test_seeds_give_the_same_answer_and_none_does_not_touch_the_global_generator
 def test_bad_arguments_are_named(arguments, error, message):
     with pytest.raises(error, match=message):
         truncated_svd(np.ones((5, 4)), **arguments)
+
+
+def test_a_result_measures_its_distance_from_any_matrix():
+    rng = np.random.default_rng(13)
+    A, B = rng.standard_normal((2, 60, 50))
+    for F in (truncated_svd(A, 6, rng=0), truncated_svd(A, 6, center=True, rng=0)):
+        assert F.error_of(A) == pytest.approx(F.error)
+        assert F.error_of(B) == pytest.approx(np.linalg.norm(B - F.toarray()))
+        assert F.error_of(B * 1e200) == pytest.approx(np.linalg.norm(B) * 1e200)
+    with pytest.raises(ValueError, match=r"A must have the shape \(60, 50\)"):
+        F.error_of(A.T)

@@ -10,7 +10,6 @@ from lina._core.array import (
     check_norm,
     check_option,
     check_rank,
-    check_tolerance,
     epsilon,
     frobenius,
     is_lazy,
@@ -20,6 +19,7 @@ from lina._core.array import (
 from lina._core.certificates import Certificate, CertificateKind, Status
 from lina._core.random import gaussian, generator
 from lina.linalg._residual import projection_error
+from lina.linalg._stopping import check_matrix, check_stopping
 from lina.linalg._truncated_svd.dense import dense_svd
 from lina.linalg._truncated_svd.gram import gram_svd
 from lina.linalg._truncated_svd.krylov import krylov_svd
@@ -149,20 +149,14 @@ def truncated_svd(
 
 def _checked(A: Any, k: Any, rtol: Any, atol: Any, norm: Any, max_passes: Any) -> Goal:
     """Return the goal without its target, which needs the norm of A."""
-    if A.ndim != 2 or min(A.shape) == 0:
-        raise ValueError(f"A must be a nonempty matrix (m, n), got shape {tuple(A.shape)}")
-    if k is None and rtol is None and atol is None:
-        raise ValueError("one of k, rtol and atol must be given, got none")
+    check_matrix(A, lazy=True)
+    rank, _ = check_stopping(min(A.shape), k, rtol, atol)
     if k is None and is_lazy(A):
         raise ValueError("k must be given for a traced or lazy A, whose values cannot decide the rank")
     check_option(norm, ("fro", "2"), "norm")
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if value is not None:
-            check_tolerance(value, name)
     if max_passes is not None and check_rank(max_passes, 2**31, "max_passes") < 2:
         raise ValueError(f"max_passes must be at least 2, got {max_passes}")
-    limit = min(A.shape)
-    return Goal(limit if k is None else check_rank(k, limit), None, norm, max_passes)
+    return Goal(rank, None, norm, max_passes)
 
 
 def _absolute(
