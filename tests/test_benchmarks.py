@@ -1,9 +1,11 @@
 """The benchmark runner: a wrong contender is shown with its error, a missed target says so."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 
+import benchmarks.__main__
 from benchmarks.__main__ import questions
 from benchmarks.report import store
 from benchmarks.runner import Case, Question, Target, run
@@ -39,5 +41,5 @@ def test_the_quick_run_judges_no_target():
 
 def test_the_questions_of_a_room_are_found_by_their_file_names():
     titles = [each.title for each in questions("linalg")]
-    assert len(titles) == 4
+    assert len(titles) == len(list(Path(benchmarks.__main__.__file__).parent.glob("linalg_*.py"))) > 3
     assert all(title.endswith("?") for title in titles)

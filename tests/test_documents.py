@@ -1,0 +1,33 @@
+"""What the documents show runs, and says what they say."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def python_blocks(path, fence):
+    return re.findall(fence, (ROOT / path).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def test_the_example_of_the_readme_runs_and_its_bound_holds(capsys):
+    (block,) = python_blocks("README.md", r"^```python\n(.*?)^```")
+    exec(compile(block, "README.md", "exec"), {})
+    rank, bound, *_ = capsys.readouterr().out.splitlines()
+    assert rank.startswith("60 ")
+    assert "rigorous" in bound
+
+
+def test_the_quickstart_prints_what_it_shows():
+    failed, tried = doctest.testfile(str(ROOT / "docs" / "quickstart.rst"), module_relative=False)
+    assert tried > 5
+    assert failed == 0
+
+
+@pytest.mark.torch
+def test_the_torch_example_of_the_quickstart_runs():
+    (block,) = python_blocks("docs/quickstart.rst", r"^\.\. code-block:: python\n\n((?:   [^\n]*\n|\n)+)")
+    exec(compile(re.sub(r"^   ", "", block, flags=re.MULTILINE), "quickstart.rst", "exec"), {})
