@@ -31,6 +31,8 @@ class Operation:
     degree : int
         The outputs "X", "left" and "error" are multiplied by the power ``degree`` of what the first input is
         multiplied by; inputs are multiplied by 1e-150 and 1e150 (1e-18, 1e18 in single precision).
+    real : tuple of str
+        Outputs that are real for complex inputs.
     memory : float
         Peak of memory allocated during a call over the bytes of the inputs and outputs.
     argument : str
@@ -48,6 +50,7 @@ class Operation:
     backends: tuple[str, ...] = ("numpy", "numpy:readonly", "strict", "strictest", "torch", "jax")
     extensions: tuple[str, ...] = ("linalg",)
     degree: int = 1
+    real: tuple[str, ...] = ()
     memory: float = 6.0
     argument: str = "A"
     hostile: dict[str, tuple[str, ...]] = field(default_factory=dict)

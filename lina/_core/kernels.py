@@ -9,13 +9,18 @@ from importlib import import_module
 from typing import Any
 
 TABLE: dict[tuple[str, str], str] = {
+    ("cosine_transform", "numpy"): "lina.linalg._sketch:scipy_cosine_transform",
     ("frobenius", "numpy"): "numpy.linalg:norm",
+    ("householder", "numpy"): "lina.linalg._householder:lapack_householder",
     ("inverse", "numpy"): "lina.linalg._lapack:inverse",
+    ("lu_pivots", "numpy"): "lina.linalg._select_columns.lupp:lapack_lu_pivots",
     ("pinv", "torch"): "lina.torch.pinv:pinv_with_facts",
     ("pinv_small", "numpy"): "lina._numba.pinv_small:pinv_small",
     ("pinv_small", "cupy"): "lina._cuda.pinv_small:pinv_small",
     ("pinv_small_supports", "cupy"): "lina._cuda.pinv_small:supports",
     ("pivoted_qr", "numpy"): "lina.linalg._lapack:pivoted_qr",
+    ("solve_left", "torch"): "lina.torch.least_squares:solve_with_facts",
+    ("svd_least_squares", "numpy"): "numpy.linalg:lstsq",
     ("top_eigh", "numpy"): "lina.linalg._lapack:top_eigh",
     ("triangular_inverse", "numpy"): "lina.linalg._lapack:triangular_inverse",
 }

@@ -1,12 +1,13 @@
-"""Chapter one: a photograph, some digits and a regression, each through a low-rank factorisation."""
+"""Chapter one: a photograph, some digits, a stream and a regression, each through a low-rank factorisation."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lina._tour.chapter import Chapter, Figure, Part, Row, timed
 from lina._tour.least_squares import normal_equations_bound, refined_solution
-from lina.linalg import interpolative, pinv, truncated_svd
+from lina.linalg import StreamingSVD, cur, interpolative, pinv, ridge_pinv, truncated_svd
 
 INTRO = (
     "A matrix of low rank is a long table with a short description. Finding the description is half of the work; the "
@@ -18,6 +19,8 @@ SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 SHOWN = (0.05, 0.2)
 CHOSEN = 10
 TERMS = (4, 10, 16, 24, 32, 40)
+STREAMED = 12
+BATCH = 20
 
 
 def chapter() -> Chapter:
@@ -25,6 +28,7 @@ def chapter() -> Chapter:
     parts = [
         Part("compressing a photograph", made_photograph, compress, photograph, draw_photograph),
         Part("choosing representative digits", made_digits, choose, digits, draw_digits),
+        Part("reading a photograph line by line", made_photograph, watch, scan, draw_stream),
         Part("following a regularisation path", made_regression, follow, diabetes, draw_path),
         Part("inverting thousands of small matrices", made_stack, invert_stack),
     ]
@@ -43,6 +47,13 @@ def draw_digits(found: Any) -> list[Figure]:
     from lina._tour import linalg_figures
 
     return [linalg_figures.digits_figure(found), linalg_figures.choice_figure(found)]
+
+
+def draw_stream(found: Any) -> list[Figure]:
+    """Return the figure of the stream."""
+    from lina._tour import linalg_figures
+
+    return [linalg_figures.stream_figure(found)]
 
 
 def draw_path(found: Any) -> list[Figure]:
@@ -66,31 +77,32 @@ def made_photograph() -> tuple[np.ndarray]:
     return (0.5 + 0.5 * np.cos(40 * x * y + 9 * y) * np.sqrt(np.abs(x - y)),)
 
 
-def ranks_of_equal_storage(shape: tuple[int, int], share: float) -> tuple[int, int]:
-    """Return the largest ranks of an SVD and of a column ID that store at most ``share`` of the matrix's numbers."""
+def ranks_of_equal_storage(shape: tuple[int, int], share: float) -> tuple[int, int, int]:
+    """Return the largest ranks of an SVD, a column ID and a CUR that store ``share`` of all numbers."""
     m, n = shape
     columns = np.arange(1, min(m, n))
     # k columns, k x (n - k) coefficients (those of the columns themselves are known), k indices
     fits = columns * m + columns * (n - columns) + columns <= share * m * n
-    return int(share * m * n / (m + n + 1)), int(columns[fits][-1])
+    # k rows and k columns, where they meet only once, the core, 2 k indices
+    return int(share * m * n / (m + n + 1)), int(columns[fits][-1]), int(share * m * n / (m + n + 2))
 
 
 def compress(A: np.ndarray) -> tuple[list[Row], dict[str, Any]]:
-    """Compare truncated SVD and interpolative decomposition at equal storage with the optimum."""
+    """Compare truncated SVD, interpolative decomposition and CUR at equal storage with the optimum."""
     norm = float(np.linalg.norm(A))
     values = np.linalg.svd(A, compute_uv=False) / norm
+    methods: dict[str, Callable[..., Any]] = {"SVD": truncated_svd, "ID": interpolative, "CUR": cur}
     rows, shown, curves = [], {}, []
     for share in SHARES:
-        k, columns = ranks_of_equal_storage(A.shape, share)
-        for name, call, rank in (("SVD", truncated_svd, k), ("ID", interpolative, columns)):
+        for (name, call), rank in zip(methods.items(), ranks_of_equal_storage(A.shape, share), strict=True):
             F, seconds = timed(call, A, rank, rng=0)
             true, bound = float(np.linalg.norm(A - F.toarray())) / norm, F.error / norm
             curves.append((name, share, true, bound))
             if share in SHOWN:
                 shown[name, share] = F
-                optimum = float(np.linalg.norm(values[F.rank :]))
+                optimum = float(np.linalg.norm(values[rank:]))
                 question, best = f"photo at {100 * share:.0f} %, {name}", f"optimum: {optimum:.4f}"
-                rows.append(Row(question, f"rank {F.rank}", true, bound, str(F.error_kind), best, seconds))
+                rows.append(Row(question, f"rank {rank}", true, bound, str(F.error_kind), best, seconds))
     return rows, {"A": A, "norm": norm, "values": values, "curves": curves, "shown": shown}
 
 
@@ -134,6 +146,32 @@ def random_choice(A: np.ndarray, norm: float, indices: np.ndarray) -> tuple[floa
     return float(np.linalg.norm(A - Z.T @ A[indices])) / norm, float(np.max(np.abs(Z)))
 
 
+def scan() -> tuple[np.ndarray]:
+    """Return the photograph as a scanner reads it, a matrix (427, 640 x 3) whose rows are lines."""
+    from sklearn.datasets import load_sample_image
+
+    pixels = load_sample_image("flower.jpg") / 255.0
+    return (pixels.reshape(len(pixels), -1),)
+
+
+def watch(A: np.ndarray) -> tuple[list[Row], dict[str, Any]]:
+    """Take the lines in batches, forget each, and ask for the result after every batch."""
+    running, curves, spent = StreamingSVD(A.shape, STREAMED, rng=0), [], 0.0
+    for start in range(0, len(A), BATCH):
+        seen = A[: start + BATCH]
+        spent += timed(running.append, seen[start:])[1]
+        F, seconds = timed(running.finalize)
+        norm = float(np.linalg.norm(seen))
+        optimum = float(np.linalg.norm(np.linalg.svd(seen, compute_uv=False)[STREAMED:])) / norm
+        true = float(np.linalg.norm(seen - F.toarray()[: len(seen)])) / norm
+        curves.append((len(seen), true, F.error / norm, optimum))
+    _, true, bound, optimum = curves[-1]
+    question, best = f"{len(A)} lines, each seen once", f"optimum: {optimum:.4f}"
+    rows = [Row(question, f"rank {F.rank}", true, bound, str(F.error_kind), best, spent + seconds)]
+    kept = running.range_size * sum(A.shape) + running.core_size**2 + running.probes * A.shape[1]
+    return rows, {"F": F, "curves": curves, "failure": F.failure_probability, "kept": kept / A.size}
+
+
 def diabetes() -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return ten measurements of 442 patients (442, 10), the progress of their illness (442,), and the names."""
     from sklearn.datasets import load_diabetes
@@ -166,19 +204,18 @@ def follow(A: np.ndarray, y: np.ndarray, names: list[str]) -> tuple[list[Row], d
     lstsq = f"numpy lstsq: {relative_error(np.linalg.lstsq(A, B, rcond=None)[0], exact):.0e}"
     tight = float(errors[tightest]), float(bounds[tightest])
     rows = [
-        Row(f"{len(eps)} ridge solutions", "from one SVD", *tight, "rigorous", peer, seconds),
+        Row(f"{len(eps)} ridge solutions", "ridge_pinv", *tight, "rigorous", peer, seconds),
         Row("their limit by pinv", f"rank {info.rank}", error, bound, "rigorous", lstsq, pinv_seconds),
     ]
-    at_zero = F.Vt.T @ ((F.U.T @ y) / F.s)
+    at_zero = ridge_pinv(A, 0.0, B=y)
     differences = [float(np.linalg.norm(x - limit) / np.linalg.norm(limit)) for x in (path[0], at_zero)]
     found = {"eps": eps, "path": path, "names": names, "errors": errors, "bounds": bounds, "limit": limit, "info": info}
     return rows, found | {"limit_bound": bound, "differences": differences}
 
 
 def ridge_path(A: np.ndarray, y: np.ndarray, eps: np.ndarray) -> tuple[Any, np.ndarray]:
-    """Return (F, path): the factorisation, and the ridge solutions (len(eps), n) that follow from it."""
-    F = truncated_svd(A, A.shape[1])
-    return F, ((F.s / (F.s**2 + eps[:, None])) * (F.U.T @ y)) @ F.Vt
+    """Return (F, path): the singular values in a factorisation, and the ridge solutions (len(eps), n)."""
+    return truncated_svd(A, A.shape[1]), ridge_pinv(A, eps, B=y)
 
 
 def relative_error(X: np.ndarray, exact: np.ndarray) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from lina._tour.chapter import Figure, percent_up, rounded_up
-from lina._tour.linalg import CHOSEN, SHARES, SHOWN, compress, photograph
+from lina._tour.linalg import BATCH, CHOSEN, SHARES, SHOWN, STREAMED, compress, photograph
 from lina._tour.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SKY, figure, look, picture, to_png
 
 _PERCENT = FuncFormatter(lambda share, _: f"{100 * share:g} %")
@@ -78,34 +78,40 @@ def _draw_photographs(found: dict[str, Any], ncols: int, width: float, dpi: int,
 
 def storage_figure(found: dict[str, Any]) -> Figure:
     """Plot the error over the share of the numbers stored."""
-    svd, columns = (np.array([e[1:] for e in found["curves"] if e[0] == name]) for name in ("SVD", "ID"))
-    price = columns[:, 2] / svd[:, 2]
-    excess = max(float(np.max(points[:, 2] / points[:, 1] - 1)) for points in (svd, columns))
+    svd, columns, both = (np.array([e[1:] for e in found["curves"] if e[0] == name]) for name in ("SVD", "ID", "CUR"))
+    price, price_of_both = columns[:, 2] / svd[:, 2], both[:, 2] / svd[:, 2]
+    excess = max(float(np.max(points[:, 2] / points[:, 1] - 1)) for points in (svd, columns, both))
     return Figure(
         "The price of keeping real columns",
         "How does the error fall as more is stored, and how far is each method from the best possible?",
-        "F = truncated_svd(A, rtol=0.05)    # or ask for the error, and get the rank",
-        _draw_storage(found, svd, columns),
+        "F = truncated_svd(A, rtol=0.05)    # or ask for the error, and get the rank\n"
+        "H = cur(A, 20)                     # H.rows, H.cols: both kinds kept",
+        _draw_storage(found, svd, columns, both),
         "Error over storage on a logarithmic axis: the points of the truncated SVD lie on the curve of the optimum, "
-        "those of the interpolative decomposition lie above it; every certificate is a ring around its true error.",
+        "those of the interpolative decomposition above it and those of CUR above these; every certificate is a ring "
+        "around its true error.",
         "The truncated SVD sits on the optimum, drawn from all singular values. At equal storage ID leaves "
-        f"{price.min():.1f} to {price.max():.1f} times as much; in return its parts are pixels of the photograph.",
+        f"{price.min():.1f} to {price.max():.1f} times as much, and CUR, which keeps rows of pixels as well as "
+        f"columns, {price_of_both.min():.1f} to {price_of_both.max():.1f} times; in return their parts are pixels of "
+        "the photograph.",
         f"All {len(found['curves'])} certificates lie above the true errors, and none by more than "
         f"{rounded_up(excess, 1)} of its value.",
     )
 
 
-def _draw_storage(found: dict[str, Any], svd: np.ndarray, columns: np.ndarray) -> bytes:
+def _draw_storage(found: dict[str, Any], svd: np.ndarray, columns: np.ndarray, both: np.ndarray) -> bytes:
     m, n = found["A"].shape
     canvas, axis = figure(6.5, 4.1)
     ranks = np.arange(3, int((SHARES[-1] + 0.02) * m * n / (m + n + 1)))
     stored = ranks * (m + n + 1) / (m * n)
     optimum = np.sqrt(np.cumsum(found["values"][::-1] ** 2)[::-1])[ranks]
     axis.plot(stored, optimum, color=GREY, zorder=1)
-    for points, label, colour in ((svd, "truncated SVD", BLUE), (columns, "interpolative", ORANGE)):
+    drawn = ((svd, "truncated SVD", BLUE), (columns, "interpolative", ORANGE), (both, "CUR", GREEN))
+    for points, label, colour in drawn:
         axis.plot(points[:, 0], points[:, 2], "o", color=colour, markerfacecolor="none", markersize=11)
         axis.plot(points[:, 0], points[:, 1], "o", color=colour, markersize=4.5)
-        axis.annotate(label, points[3, :2], (9, 9), textcoords="offset points", color=colour, weight="bold")
+        place, shift = (points[-1], (-14, 9)) if label == "CUR" else (points[2], (9, 9))
+        axis.annotate(label, place[:2], shift, textcoords="offset points", color=colour, weight="bold")
     pointer = {"arrowstyle": "-", "color": GREY, "linewidth": 0.8}
     text, place = "optimum of any factorisation\n(Eckart and Young)", (0.126, np.interp(0.126, stored, optimum))
     axis.annotate(text, place, (-158, -58), textcoords="offset points", color=GREY, arrowprops=pointer)
@@ -205,6 +211,41 @@ def _draw_choice(k: Any, bound: Any, optimum: Any, largest: Any, random: Any) ->
     return to_png(canvas)
 
 
+def stream_figure(found: dict[str, Any]) -> Figure:
+    """Plot the error of the streaming SVD while the lines pass, and what it has kept at the end."""
+    count, true, bound, optimum = (np.array(each) for each in zip(*found["curves"], strict=True))
+    return Figure(
+        "A photograph that is never there as a whole",
+        f"Can a matrix be compressed that is seen once, line by line, and forgotten? The {count[-1]} lines of the "
+        f"photograph come by in batches of {BATCH}. What is kept are sketches with {100 * found['kept']:.0f} % of its "
+        f"numbers, and an answer of rank {STREAMED} can be had at any time.",
+        f"stream = StreamingSVD(A.shape, {STREAMED})    # A: 427 lines of 640 x 3 numbers\n"
+        "stream.append(lines)                    # for every batch\n"
+        "F = stream.finalize()                   # at any time",
+        _draw_stream(found["F"].toarray(), count, true, bound, optimum),
+        "The photograph rebuilt from the stream, its petals smeared; beside it the error over the lines seen: the true "
+        "error runs a little above the optimum, and the certificate above both.",
+        f"At the end the stream leaves {true[-1] / optimum[-1]:.2f} times what the best matrix of rank {STREAMED} "
+        "leaves, which takes the whole photograph to find.",
+        "The bound comes from random probes that ran along and saw the same lines. It fails with a probability of "
+        f"{found['failure']:.0e}: an error of at most {rounded_up(bound[-1])} of the norm (true: {true[-1]:.4g}).",
+        photograph=True,
+    )
+
+
+def _draw_stream(rebuilt: np.ndarray, count: Any, true: Any, bound: Any, optimum: Any) -> bytes:
+    canvas, (left, right) = figure(6.8, 2.9, ncols=2, width_ratios=[1.15, 1])
+    picture(left, np.clip(rebuilt.reshape(len(rebuilt), -1, 3), 0, 1), f"rank {STREAMED}, from the stream")
+    labels = (("certificate", bound, BLUE, 9, (-8, 0)), ("true error", true, ORANGE, -1, (0, 7)))
+    for text, values, colour, i, shift in (*labels, ("optimum", optimum, INK, -1, (0, -16))):
+        right.plot(count, values, color=colour)
+        style = {"color": colour, "weight": "bold", "ha": "right"}
+        right.annotate(text, (count[i], values[i]), shift, textcoords="offset points", **style)
+    right.set(xlabel="lines seen", ylim=(0, 1.15 * float(np.max(bound))), title="Error, share of the norm")
+    right.yaxis.set_major_formatter(_PERCENT)
+    return to_png(canvas, colours=0)
+
+
 def path_figure(found: dict[str, Any]) -> Figure:
     """Plot ridge coefficients over the ridge parameter, and the certificates of the solutions."""
     info, (at_edge, at_zero) = found["info"], found["differences"]
@@ -212,9 +253,8 @@ def path_figure(found: dict[str, Any]) -> Figure:
         "A path of regressions, and where it ends",
         "Ten measurements of 442 diabetes patients predict how far the disease advances in a year. How do the "
         "coefficients change with the ridge parameter, and what are they without one?",
-        "F = truncated_svd(A, 10)                             # once\n"
-        "x = F.Vt.T @ (F.s / (F.s**2 + eps) * (F.U.T @ y))    # for each eps\n"
-        "X, info = pinv(A, return_info=True)                  # the limit: X @ y",
+        "path = ridge_pinv(A, eps, B=y)         # 200 solutions from one factorisation\n"
+        "X, info = pinv(A, return_info=True)    # the limit: X @ y",
         _draw_path(found),
         "Ten curves of coefficients over the ridge parameter, from zero at the right to the pseudo-inverse solution at "
         "the left, marked by dots; below, the certified relative error of each solution above its true error.",

@@ -18,31 +18,49 @@ _FIRST_SKETCH = 64
 def cod_pinv(xp: Any, A: Any, G: Any, cutoff: Cutoff) -> Outcome | None:
     """Return the pseudo-inverse of ``A`` (m, n) of rank k <= 0.45 n, ``G`` = A^H A; None unless the rank is certain.
 
-    With orthonormal Q (m, k) and B = Q^H A: singular value k is at least that of B, and singular value k + 1 at
-    most norm(A - Q B); where both keep clear of the cutoff by a factor 2 the rank is k, and X = pinv(B) Q^H. What Q
-    leaves over must be rounding.
-    Cost about m n^2 + 8 m n k flops.
+    With A = Q B of rank k, X = pinv(B) Q^H. Cost about m n^2 + 8 m n k flops.
     """
+    found = range_factors(xp, A, G)
+    if found is None:
+        return None
+    Q, B = found
+    inner = gram_pinv(xp, adjoint(xp, B), gram(xp, adjoint(xp, B)), Cutoff(0.0, 0.0))
+    if inner is None:
+        return None
+    clear = low_rank_gap(xp, A, Q, B, inner.low, inner.high, cutoff)
+    if clear is None:
+        return None
+    X = adjoint(xp, inner.X) @ adjoint(xp, Q)
+    return Outcome(X, B.shape[0], inner.high / inner.low, clear[0], "cod")
+
+
+def range_factors(xp: Any, A: Any, G: Any) -> tuple[Any, Any] | None:
+    """Return Q (m, k), orthonormal, and B = Q^H A with A about Q B, ``G`` = A^H A; None where k exceeds 0.45 n."""
     W = _row_space(xp, G)
     factored = None if W is None else cholesky_qr(xp, A @ W)
     if factored is None or not factored.deviation < 0.5:
         return None
-    Q = factored.Q
-    B = adjoint(xp, Q) @ A
-    inner = gram_pinv(xp, adjoint(xp, B), gram(xp, adjoint(xp, B)), Cutoff(0.0, 0.0))
-    if inner is None:
-        return None
+    return factored.Q, adjoint(xp, factored.Q) @ A
+
+
+def low_rank_gap(
+    xp: Any, A: Any, Q: Any, B: Any, low: float, high: float, cutoff: Cutoff
+) -> tuple[float, float] | None:
+    """Return how far the cutoff is from all singular values and norm(A - Q B), or None if k is not certainly the rank.
+
+    All singular values of B lie in [low, high]. Singular value k is at least that of B, and singular value k + 1 at
+    most norm(A - Q B); where both keep clear of the cutoff by a factor 2 the rank is k. What Q leaves over must be
+    rounding.
+    """
     rest = residual_norm(xp, A, Q, B)
     top = norm2_lower(xp, B)
-    smallest, largest = cutoff.at(top), cutoff.at(inner.high + rest)
-    if not (2 * rest <= smallest and inner.low >= 2 * largest):
+    smallest, largest = cutoff.at(top), cutoff.at(high + rest)
+    if not (2 * rest <= smallest and low >= 2 * largest):
         return None
-    # X is the pseudo-inverse of Q B: what lies beyond must be rounding, or X errs by its share of singular value k
+    # pinv(Q B) stands for pinv(A): what lies beyond must be rounding, or it errs by its share of singular value k
     if rest > max(A.shape) * epsilon(A) * top:
         return None
-    X = adjoint(xp, inner.X) @ adjoint(xp, Q)
-    gap = min(ratio(inner.low, largest), ratio(smallest, rest))
-    return Outcome(X, B.shape[0], inner.high / inner.low, gap, "cod")
+    return min(ratio(low, largest), ratio(smallest, rest)), rest
 
 
 def _row_space(xp: Any, G: Any) -> Any | None:

@@ -31,7 +31,7 @@ def compute_pinv(xp: Any, A: Any, cutoff: Cutoff, hermitian: bool, method: str) 
         outcome = compute_pinv(xp, adjoint(xp, A), cutoff, hermitian, method)
         return outcome._replace(X=adjoint(xp, outcome.X))
     if math.prod(A.shape) == 0:
-        return _empty(xp, A)
+        return empty_pinv(xp, A)
     if A.ndim == 2 and not hermitian and not is_lazy(A) and method != "svd":
         return _matrix(xp, A, cutoff, method)
     check_finite(xp, A, "A")
@@ -46,7 +46,8 @@ def compute_pinv(xp: Any, A: Any, cutoff: Cutoff, hermitian: bool, method: str) 
     return outcome
 
 
-def _empty(xp: Any, A: Any) -> Outcome:
+def empty_pinv(xp: Any, A: Any) -> Outcome:
+    """Return the pseudo-inverse of ``A`` (..., m, n) without entries."""
     X = xp.zeros_like(adjoint(xp, A))
     if A.ndim == 2:
         return Outcome(X, 0, 1.0, math.inf, "svd")

@@ -3,6 +3,8 @@
 import math
 from typing import Any, NamedTuple
 
+from lina._core.array import check_tolerance
+
 PATHS = ("svd", "eigh", "gram", "cholqr2", "lu", "cod", "qr", "mgs2")
 
 # A fast path decides the rank only where every singular value is this factor away from the cutoff;
@@ -23,6 +25,14 @@ class Cutoff(NamedTuple):
     def below(self, low: float, high: float) -> bool:
         """Whether singular values within [low, high] certainly count, the band included; False for NaN."""
         return 0.0 < low < math.inf and low >= BAND * self.at(high)
+
+
+def cutoff_for(shape: tuple[int, ...], eps: float, rtol: Any, atol: Any) -> Cutoff:
+    """Return the cutoff that the arguments of a public function mean for a matrix of ``shape`` (..., m, n)."""
+    absolute = 0.0 if atol is None else check_tolerance(atol, "atol")
+    if rtol is None:
+        return Cutoff(0.0 if absolute > 0 else max(shape[-2:]) * eps, absolute)
+    return Cutoff(check_tolerance(rtol, "rtol"), absolute)
 
 
 class FullRank(NamedTuple):

@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lina._core.array import check_option, check_tolerance, epsilon, is_lazy, open_door, to_numpy
+from lina._core.array import check_option, epsilon, is_lazy, open_door, to_numpy
 from lina._core.kernels import kernel
 from lina.linalg._pinv.compute import METHODS, compute_pinv
-from lina.linalg._pinv.outcome import PATHS, Cutoff
+from lina.linalg._pinv.outcome import PATHS, cutoff_for
 
 
 class PinvInfo(NamedTuple):
@@ -111,7 +111,7 @@ def pinv(
     method = check_option(method, METHODS, "method")
     if hermitian and A.shape[-1] != A.shape[-2]:
         raise ValueError(f"A must be square for hermitian=True, got shape {tuple(A.shape)}")
-    cutoff = _cutoff(A, rtol, atol)
+    cutoff = cutoff_for(A.shape, epsilon(A), rtol, atol)
     op = kernel("pinv", xp)
     run = compute_pinv if op is None else op
     X, rank, condition, gap, taken = run(xp, A, cutoff, hermitian, method)
@@ -122,10 +122,3 @@ def pinv(
     if A.ndim == 2 and not is_lazy(A):
         return X, PinvInfo(int(rank), float(condition), str(taken), float(gap))
     return X, PinvInfo(rank, condition, taken, gap)
-
-
-def _cutoff(A: Any, rtol: Any, atol: Any) -> Cutoff:
-    absolute = 0.0 if atol is None else check_tolerance(atol, "atol")
-    if rtol is None:
-        return Cutoff(0.0 if absolute > 0 else max(A.shape[-2:]) * epsilon(A), absolute)
-    return Cutoff(check_tolerance(rtol, "rtol"), absolute)

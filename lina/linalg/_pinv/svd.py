@@ -50,25 +50,36 @@ def qr_pinv(xp: Any, A: Any, cutoff: Cutoff) -> Outcome:
 
 def _from_spectrum(xp: Any, left: Any, values: Any, sizes: Any, right: Any, cutoff: Cutoff, method: str) -> Outcome:
     """Return left @ diag(1 / values) @ right over the values whose sizes pass the cutoff."""
+    keep, rank, condition, gap = spectrum_facts(xp, sizes, cutoff)
+    inverse = xp.astype(inverse_where(xp, values, keep), left.dtype)
+    X = (left * inverse[..., None, :]) @ right
+    return Outcome(X, rank, condition, gap, method)
+
+
+def spectrum_facts(xp: Any, sizes: Any, cutoff: Cutoff) -> tuple[Any, Any, Any, Any]:
+    """Return (which count, rank, condition, gap) of the singular values ``sizes`` (..., k), in any order."""
     largest = xp.max(sizes, axis=-1, keepdims=True)
     if not is_lazy(largest) and not bool(xp.all(xp.isfinite(largest))):
         raise OverflowError(f"A must not be so large that its 2-norm overflows {dtype_name(largest)}")
     cut = xp.maximum(cutoff.rtol * largest, xp.full_like(largest, cutoff.atol))
     keep = sizes > cut
+    rank = xp.sum(xp.astype(keep, xp.int64), axis=-1)
+    kept = xp.min(xp.where(keep, sizes, xp.full_like(sizes, math.inf)), axis=-1)
+    dropped = xp.max(xp.where(keep, xp.zeros_like(sizes), sizes), axis=-1)
+    largest, cut = largest[..., 0], cut[..., 0]
+    condition = xp.where(rank > 0, largest / kept, xp.ones_like(largest))
+    gap = xp.minimum(quotient(xp, kept, cut), quotient(xp, cut, dropped))
+    return keep, rank, xp.astype(condition, real_dtype(xp, sizes)), gap
+
+
+def inverse_where(xp: Any, values: Any, keep: Any) -> Any:
+    """Return 1 / values where ``keep``, and 0 elsewhere."""
     one, zero = xp.ones_like(values), xp.zeros_like(values)
     with np.errstate(over="ignore"):
         inverse = xp.where(keep, one / xp.where(keep, values, one), zero)
     if not is_lazy(values):
         check_result(xp, inverse)
-    X = (left * xp.astype(inverse, left.dtype)[..., None, :]) @ right
-    rank = xp.sum(xp.astype(keep, xp.int64), axis=-1)
-    infinity = xp.full_like(sizes, math.inf)
-    kept = xp.min(xp.where(keep, sizes, infinity), axis=-1)
-    dropped = xp.max(xp.where(keep, xp.zeros_like(sizes), sizes), axis=-1)
-    largest, cut = largest[..., 0], cut[..., 0]
-    condition = xp.where(rank > 0, largest / kept, xp.ones_like(largest))
-    gap = xp.minimum(quotient(xp, kept, cut), quotient(xp, cut, dropped))
-    return Outcome(X, rank, xp.astype(condition, real_dtype(xp, left)), gap, method)
+    return inverse
 
 
 def check_result(xp: Any, x: Any) -> None:

@@ -3,36 +3,41 @@
 import math
 from typing import Any
 
-from lina._core.array import adjoint, conjugate, epsilon, to_numpy
+from lina._core.array import epsilon, to_numpy
 from lina._core.kernels import kernel
-from lina.linalg._orthonormal import orthonormal_columns
-from lina.linalg._truncated_svd.problem import Factors, Goal, Matrix, final_rank
+from lina.linalg._truncated_svd.problem import (
+    Factors,
+    Goal,
+    Matrix,
+    Request,
+    final_rank,
+    from_images,
+    zero_factors,
+)
 
 # Eigenvalues of A^H A below this share of the largest have lost too many digits to decide or to be kept.
 _TRUSTED = 1e-10
 
 
-def gram_svd(matrix: Matrix, goal: Goal) -> Factors | None:
-    """Return the leading terms of ``matrix`` (m, n), m >= n; None where the Gram matrix has lost their digits.
+def gram_svd(matrix: Matrix, request: Request) -> Factors | None:
+    """Return the leading terms of ``matrix`` (m, n); None where the Gram matrix has lost their digits.
 
     Cost m n^2 + 9 n^3 + 4 m n k flops; eigenvalues lose half the digits, so s_k / s_1 must exceed 1e-5 in float64.
     """
-    xp = matrix.xp
-    A = matrix.A
-    values, vectors = _top_eigh(xp, matrix.gram(), goal)
-    singular = [math.sqrt(max(0.0, v)) for v in values]
-    rest = 0.0 if len(singular) == A.shape[1] else math.inf
+    G, n, eps = matrix.gram(), matrix.shape[1], epsilon(matrix.like)
+    goal = request.goal(matrix)
+    if matrix.norm == 0:
+        return zero_factors(matrix, goal)
+    values, vectors = _top_eigh(matrix.xp, G, goal)
+    singular = [math.sqrt(max(0.0, v)) for v in values][: min(matrix.shape) + 1]
+    rest = 0.0 if len(singular) >= min(matrix.shape) else math.inf
     k, status = final_rank(singular, rest, goal)
-    trusted = max(_TRUSTED, 1e4 * A.shape[1] * epsilon(A))
+    trusted = max(_TRUSTED, 1e4 * n * eps) * (matrix.size / matrix.norm) ** 2
     if singular[min(k, len(singular)) - 1] ** 2 < trusted * singular[0] ** 2:
         return None
-    V = vectors[:, :k]
-    Vt = xp.matrix_transpose(V)
-    Y = xp.matrix_transpose(matrix.forward(Vt))
-    Q = orthonormal_columns(xp, Y)
-    QH = adjoint(xp, Q)
-    U, s, Wt = xp.linalg.svd(QH @ Y, full_matrices=False)
-    return Factors(Q @ U, s, Wt @ conjugate(xp, Vt), status, _following(singular, k, epsilon(A)))
+    V = matrix.xp.matrix_transpose(vectors[:, :k])
+    U, s, Vt = from_images(matrix.xp, V, matrix.forward(V))
+    return Factors(U, s, Vt, status, _following(singular, k, eps))
 
 
 def _top_eigh(xp: Any, G: Any, goal: Goal) -> tuple[list[float], Any]:

@@ -5,168 +5,182 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import adjoint, conjugate, epsilon, frobenius, scalar, to_numpy
+from lina._core.array import conjugate, epsilon, frobenius, scalar, to_numpy
 from lina._core.certificates import Status
 from lina._core.random import gaussian
 from lina.linalg._orthonormal import orthonormal_columns
-from lina.linalg._residual import pythagoras, residual_norm
-from lina.linalg._truncated_svd.problem import Factors, Goal, Matrix, final_rank, needed_rank
+from lina.linalg._truncated_svd.basis import Basis
+from lina.linalg._truncated_svd.problem import (
+    Factors,
+    Goal,
+    Matrix,
+    Request,
+    final_rank,
+    from_images,
+    needed_rank,
+    zero_factors,
+)
 
 _OVERSAMPLE = 5
 _BLOCK_FOR_TOLERANCE = 32
 # Narrower blocks are bound by memory: a pass takes as long.
 _LEAST_ROWS = 24
+# Where a pass costs what its columns cost, narrow blocks reach the same error with half the columns.
+_NARROW = 16
 # Four blocks move the matrix 7 times, where seven subspace iterations move it 16 times for the same accuracy.
 _LEAST_BLOCKS = 4
 # A further block is not worth its two passes when the last one lowered the squared error by less than this share;
-# the blocks gain at least a factor 10 each, so that what is left is below 0.1 % of the error.
+# the blocks gain at least a factor 10 each, so that what is left is below 0.1 % of the error. Narrow ones gain 3 to 5.
 _WORTH_A_BLOCK = 1e-2
+_WORTH_A_NARROW_BLOCK = 3e-4
+# Singular values this near each other are taken for equal.
+_TIE = 1e-2
 
 
-class _Basis:
-    """Blocks of orthonormal rows V (b, n), their images Y = V @ A.T (b, m), and T = conj(Y) @ Y.T."""
+class _Chain:
+    """Krylov blocks from a random start; ``starts`` counts the starts, ``length`` the blocks since the last."""
 
-    def __init__(self, xp: Any) -> None:
-        self.xp = xp
-        self.V: list[Any] = []
-        self.Y: list[Any] = []
-        self.T: Any = None
+    def __init__(self, matrix: Matrix, request: Request, rng: np.random.Generator) -> None:
+        self.matrix, self.rng = matrix, rng
+        xp, (m, n) = matrix.xp, matrix.shape
+        self.narrow = matrix.narrow and request.max_passes is None
+        self.width = min(_width(request, self.narrow, n), n)
+        self.basis = Basis(xp)
+        self.starts = self.length = 0
+        if request.max_passes is not None and request.max_passes % 2 == 0 and not matrix.fused:
+            draw = matrix.backward(gaussian(rng, (self.width, m), matrix.like))  # begin on the other side
+        else:
+            draw = gaussian(rng, (self.width, n), matrix.like)
+        self.V: Any = xp.matrix_transpose(orthonormal_columns(xp, xp.matrix_transpose(draw)))
+        self._W: Any = None
+
+    def extend(self) -> None:
+        """Apply the matrix to the next block and take it in."""
+        matrix = self.matrix
+        Y, self._W = matrix.together(self.V) if matrix.fused else (matrix.forward(self.V), None)
+        self.basis.add(self.V, Y)
+        self.starts, self.length = max(self.starts, 1), self.length + 1
 
     @property
-    def size(self) -> int:
-        return sum(int(block.shape[0]) for block in self.V)
+    def silent(self) -> bool:
+        """Whether the matrix takes the last block to nothing but rounding."""
+        basis, matrix = self.basis, self.matrix
+        return scalar(frobenius(basis.xp, basis.images)) <= 10 * epsilon(matrix.like) * matrix.size
 
-    def add(self, V: Any, Y: Any) -> None:
-        xp = self.xp
-        self.V.append(V)
-        self.Y.append(Y)
-        column = xp.concat([conjugate(xp, old) @ xp.matrix_transpose(Y) for old in self.Y], axis=0)
-        if self.T is None:
-            self.T = column
-            return
-        row = adjoint(xp, column[: -Y.shape[0], :])
-        upper = xp.concat([self.T, column[: -Y.shape[0], :]], axis=1)
-        self.T = xp.concat([upper, xp.concat([row, column[-Y.shape[0] :, :]], axis=1)], axis=0)
+    def next(self) -> bool:
+        """Go on with A^H A; False where the basis spans all that it leads to, to rounding."""
+        if self.silent:
+            return False
+        W = self.matrix.backward(self.basis.images) if self._W is None else self._W
+        self.V = self.basis.new(W)
+        return self.V is not None
 
-    def ritz(self) -> tuple[list[float], Any]:
-        """Return the singular values that the basis sees, descending, and their coefficients in it."""
-        values, Z = self.xp.linalg.eigh(self.T)
-        singular = [math.sqrt(max(0.0, v)) for v in to_numpy(self.xp.flip(values)).tolist()]
-        return singular, self.xp.flip(Z, axis=1)
+    def restart(self) -> bool:
+        """Go on with a random block, which sees what no block before it leads to; False where no room is left."""
+        draw = gaussian(self.rng, (self.width, self.matrix.shape[1]), self.matrix.like)
+        self.V = self.basis.new(draw)
+        self.starts, self.length = self.starts + 1, 0
+        return self.V is not None
 
-    def combine(self, blocks: list[Any], Z: Any) -> Any:
-        """Return Z.T @ blocks, without joining the blocks."""
-        start, total = 0, None
-        for block in blocks:
-            part = self.xp.matrix_transpose(Z[start : start + block.shape[0], :]) @ block
-            total = part if total is None else total + part
-            start += block.shape[0]
-        return total
-
-    def next_block(self, W: Any) -> Any | None:
-        """Return what is new in the rows of ``W`` (b, n), orthonormal; None where nothing is, to rounding."""
-        xp, free = self.xp, int(W.shape[1]) - self.size
-        if free <= 0:
-            return None
-        before = scalar(frobenius(xp, W))
-        W = self._project(W[: min(free, W.shape[0]), :])
-        if scalar(frobenius(xp, W)) <= 10 * epsilon(W) * before:
-            return None
-        for _ in range(2):  # once more, because orthonormalising magnifies what the projection left
-            W = self._project(xp.matrix_transpose(orthonormal_columns(xp, xp.matrix_transpose(W))))
-        return xp.matrix_transpose(xp.linalg.qr(xp.matrix_transpose(W))[0])
-
-    def _project(self, W: Any) -> Any:
-        for V in self.V:
-            W = W - (W @ adjoint(self.xp, V)) @ V
-        return W
+    def hides_ties(self, values: list[float], rank: int) -> bool:
+        """Whether a singular value may have further copies: blocks show no more of them than they have rows."""
+        rows = self.starts * self.width
+        return any(values[i + rows - 1] >= (1 - _TIE) * values[i] for i in range(rank - rows))
 
 
-def krylov_svd(matrix: Matrix, goal: Goal, norm_A: float, rng: np.random.Generator) -> Factors:
-    """Return the leading terms of ``matrix`` (m, n), m >= n.
+def _width(request: Request, narrow: bool, n: int) -> int:
+    if request.tolerant:
+        return _NARROW if narrow else _BLOCK_FOR_TOLERANCE
+    wanted = (request.k or n) + _OVERSAMPLE
+    wanted = min(wanted, _NARROW) if narrow else max(wanted, _LEAST_ROWS)
+    return -(-wanted // 8) * 8
+
+
+def krylov_svd(matrix: Matrix, request: Request, rng: np.random.Generator) -> Factors:
+    """Return the leading terms of ``matrix`` (m, n).
 
     Each block costs two passes, 4 m n b flops; the basis stores (m + n) b numbers a block.
     """
-    basis = _Basis(matrix.xp)
-    V = _start(matrix, goal, rng)
-    before = 0.0
+    chain = _Chain(matrix, request, rng)
+    basis, before = chain.basis, 0.0
     while True:
-        basis.add(V, matrix.forward(V))
+        chain.extend()
         values, Z = basis.ritz()
+        goal = request.goal(matrix, math.sqrt(math.fsum(v * v for v in values)))
+        if matrix.norm == 0:
+            return zero_factors(matrix, goal)
         captured = math.fsum(v * v for v in values[: goal.rank])
-        status, rest = _decide(matrix, basis, goal, norm_A, values, captured - before)
-        if status is not None:
-            break
+        status, rest = _decide(chain, goal, values, captured - before)
         before = captured
-        following = basis.next_block(matrix.backward(basis.Y[-1]))
-        if following is None:  # the basis spans the row space, or what A^H A shows of it
+        settled = status is Status.CONVERGED and needed_rank(values, rest, goal) is None
+        if status is not None and not (settled and chain.hides_ties(values, goal.rank) and chain.restart()):
+            break
+        if status is None and not chain.next() and not _resume(chain, goal):
+            # the basis spans the row space, or what A^H A shows of it
             status, rest = Status.ROUNDING, _unseen(matrix, basis)
             break
-        V = following
-    return _extract(matrix.xp, basis, values, Z, goal, status, rest)
+    return _extract(matrix, basis, values, Z, goal, status, rest)
 
 
-def _start(matrix: Matrix, goal: Goal, rng: np.random.Generator) -> Any:
-    xp, (m, n) = matrix.xp, matrix.shape
-    wanted = max(goal.rank + _OVERSAMPLE, _LEAST_ROWS) if goal.target is None else _BLOCK_FOR_TOLERANCE
-    b = min(-(-wanted // 8) * 8, n)
-    if goal.max_passes is not None and goal.max_passes % 2 == 0:
-        draw = matrix.backward(gaussian(rng, (b, m), matrix.A))  # an even number of passes begins on the other side
-    else:
-        draw = gaussian(rng, (b, n), matrix.A)
-    return xp.matrix_transpose(orthonormal_columns(xp, xp.matrix_transpose(draw)))
+def _resume(chain: _Chain, goal: Goal) -> bool:
+    """Start again where a chain has ended too early: random blocks fill the rank, or see what it did not lead to."""
+    if goal.target is None:
+        return chain.basis.size < goal.rank and chain.restart()
+    return not chain.matrix.whole and not chain.silent and chain.restart()
 
 
-def _decide(
-    matrix: Matrix, basis: _Basis, goal: Goal, norm_A: float, values: list[float], gain: float
-) -> tuple[Status | None, float]:
+def _decide(chain: _Chain, goal: Goal, values: list[float], gain: float) -> tuple[Status | None, float]:
     """Return why the iteration may end here, or None; and the norm of what the basis does not see, if measured."""
+    matrix, basis = chain.matrix, chain.basis
     limit = min(goal.rank, len(values))
     rest = math.inf
     if goal.target is not None:
-        rest = _rest(matrix, basis, goal.target, norm_A, values)
+        rest = _rest(matrix, basis, goal.target, values)
         needed = needed_rank(values, rest, goal)
         if needed is not None and needed <= limit:
             return Status.CONVERGED, rest
-    unseen = pythagoras(matrix.A, norm_A, math.sqrt(math.fsum(v * v for v in values[:limit])))
-    if len(values) >= goal.rank and _settled(len(basis.V), gain, unseen, norm_A, matrix):
+    if len(values) >= goal.rank and _settled(chain, gain, matrix.beyond(basis, values, limit)):
         return Status.CONVERGED, rest
-    if goal.max_passes is not None and matrix.passes + 2 > goal.max_passes:
+    cost = 1 if matrix.fused else 2
+    if goal.max_passes is not None and matrix.passes + cost > goal.max_passes:
         return Status.MAX_PASSES, rest
     return None, rest
 
 
-def _settled(blocks: int, gain: float, unseen: float | None, norm_A: float, matrix: Matrix) -> bool:
+def _settled(chain: _Chain, gain: float, unseen: float | None) -> bool:
     """Whether one more block would no longer lower the error noticeably."""
-    rounding = epsilon(matrix.A) * norm_A**2
+    rounding = epsilon(chain.matrix.like) * chain.matrix.size**2
     if gain <= 4 * rounding:
-        return blocks > 1
-    return blocks >= _LEAST_BLOCKS and unseen is not None and gain <= _WORTH_A_BLOCK * unseen**2
+        return chain.length > 1
+    worth = _WORTH_A_NARROW_BLOCK if chain.narrow else _WORTH_A_BLOCK
+    return chain.length >= _LEAST_BLOCKS and unseen is not None and gain <= worth * unseen**2
 
 
-def _rest(matrix: Matrix, basis: _Basis, target: float, norm_A: float, values: list[float]) -> float:
+def _rest(matrix: Matrix, basis: Basis, target: float, values: list[float]) -> float:
     """Return the norm of what the whole basis does not see, measured only when it may be below the target."""
-    xp = matrix.xp
-    cheap = pythagoras(matrix.A, norm_A, math.sqrt(math.fsum(v * v for v in values)))
-    if cheap is not None and basis.size < matrix.shape[1]:
-        return cheap
-    if basis.size < matrix.shape[1] and scalar(frobenius(xp, basis.Y[-1])) > target:
-        return math.inf
+    if basis.size < matrix.shape[1]:
+        cheap = matrix.beyond(basis, values, len(values))
+        if cheap is not None:
+            return cheap
+        if scalar(frobenius(matrix.xp, basis.images)) > target:
+            return math.inf
     return _unseen(matrix, basis)
 
 
-def _unseen(matrix: Matrix, basis: _Basis) -> float:
+def _unseen(matrix: Matrix, basis: Basis) -> float:
     """Return the norm of what the whole basis does not see, from the residual itself."""
     xp = matrix.xp
     if basis.size == matrix.shape[1]:
         return 0.0
-    left = xp.matrix_transpose(xp.concat(basis.Y, axis=0))
-    matrix.passes += 1
-    return residual_norm(xp, matrix.A, left, conjugate(xp, xp.concat(basis.V, axis=0)))
+    left, right = xp.matrix_transpose(xp.concat(basis.Y, axis=0)), conjugate(xp, xp.concat(basis.V, axis=0))
+    return matrix.residual(left, right)
 
 
-def _extract(xp: Any, basis: _Basis, values: list[float], Z: Any, goal: Goal, status: Status, rest: float) -> Factors:
+def _extract(
+    matrix: Matrix, basis: Basis, values: list[float], Z: Any, goal: Goal, status: Status, rest: float
+) -> Factors:
     """Return the leading terms: a small SVD of the images, because T has blurred what lies below sqrt(eps)."""
+    xp = matrix.xp
     k, found = final_rank(values, rest, goal)
     blurred = 1e3 * math.sqrt(epsilon(Z)) * values[0]
     exact = values[k - 1] <= blurred or (goal.target is not None and goal.target <= blurred)
@@ -174,12 +188,12 @@ def _extract(xp: Any, basis: _Basis, values: list[float], Z: Any, goal: Goal, st
         V, Y = xp.concat(basis.V, axis=0), xp.concat(basis.Y, axis=0)
     else:
         V, Y = basis.combine(basis.V, Z[:, :k]), basis.combine(basis.Y, Z[:, :k])
-    tall = xp.matrix_transpose(Y)
-    Q = orthonormal_columns(xp, tall)
-    U, s, Wt = xp.linalg.svd(adjoint(xp, Q) @ tall, full_matrices=False)
+    U, s, Vt = from_images(xp, V, Y)
     if exact:
-        k, found = final_rank(to_numpy(s).tolist(), rest, goal)
+        values = to_numpy(s).tolist()
+        k, found = final_rank(values, rest, goal)
     met = goal.target is not None and found is Status.CONVERGED
     stopped = status is Status.MAX_PASSES or (status is Status.ROUNDING and goal.target is not None)
     why = status if stopped and not met else found
-    return Factors(Q @ U[:, :k], s[:k], Wt[:k, :] @ conjugate(xp, V), why)
+    beyond = math.hypot(rest, *values[k:]) if math.isfinite(rest) else matrix.beyond(basis, values, k)
+    return Factors(U[:, :k], s[:k], Vt[:k, :], why, beyond=beyond)

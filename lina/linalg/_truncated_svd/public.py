@@ -1,32 +1,22 @@
-"""lina.linalg.truncated_svd: checks, the choice of the algorithm, and the certificate."""
+"""lina.linalg.truncated_svd: the choice of the algorithm, and the certificate."""
 
 from typing import Any
 
 import numpy as np
 
-from lina._core.array import (
-    adjoint,
-    balance,
-    check_norm,
-    check_option,
-    check_rank,
-    epsilon,
-    frobenius,
-    is_lazy,
-    open_door,
-    scalar,
-)
+from lina._core.array import check_option, check_rank, epsilon, scalar
 from lina._core.certificates import Certificate, CertificateKind, Status
 from lina._core.random import gaussian, generator
-from lina.linalg._residual import projection_error
-from lina.linalg._stopping import check_matrix, check_stopping
-from lina.linalg._truncated_svd.dense import dense_svd
+from lina.linalg._stopping import check_stopping
+from lina.linalg._truncated_svd.door import Entrance, enter
+from lina.linalg._truncated_svd.full import full_svd
 from lina.linalg._truncated_svd.gram import gram_svd
 from lina.linalg._truncated_svd.krylov import krylov_svd
-from lina.linalg._truncated_svd.problem import Factors, Goal, Matrix
+from lina.linalg._truncated_svd.problem import Factors, Matrix, Request
 from lina.linalg._truncated_svd.result import TruncatedSVD
+from lina.linalg._truncated_svd.single_pass import single_pass_svd
 
-METHODS = ("auto", "gram", "krylov", "svd")
+METHODS = ("auto", "gram", "krylov", "single_pass", "svd")
 
 # Probes of the bound of the 2-norm, each of which errs with probability 1/10.
 _PROBES = 10
@@ -114,108 +104,126 @@ def truncated_svd(
     >>> np.allclose(F.toarray(), A)
     True
     """
-    xp, A = open_door(min_ndim=2, A=A)
-    goal = _checked(A, k, rtol, atol, norm, max_passes)
     check_option(method, METHODS, "method")
-    if max_passes is not None and method not in ("auto", "krylov"):
-        raise ValueError(f"method must be 'auto' or 'krylov' with max_passes, got {method!r}")
+    check_option(norm, ("fro", "2"), "norm")
+    request = Request(k, rtol, atol, norm, max_passes)
+    method = _checked_method(request, method)
     draws = generator(rng)
-    mean = xp.mean(A, axis=0) if center else None
-    scaled, norm_A, scale = balance(xp, A if mean is None else A - mean[None, :], "A")
-    check_norm(A, norm_A, scale, "A")
-    tall = scaled if A.shape[0] >= A.shape[1] else xp.matrix_transpose(scaled)
-    goal, passes = _absolute(Matrix(xp, tall), goal, rtol, atol, norm_A, scale, draws)
-    matrix = Matrix(xp, tall)
-    factors, method = _run(matrix, goal, norm_A, method, draws)
-    found = _certify(matrix, factors, goal, norm_A, draws)
+    entrance = enter(A, center, method, draws)
+    matrix = entrance.matrix
+    method = _check_stop(request, entrance, method)
+    request = _with_norm2(matrix, request, method, draws)
+    factors, method = _run(entrance, request, method, draws)
+    found = factors.certificate or _certify(matrix, factors, norm, draws)
     status = factors.status
-    missed = goal.target is not None and norm == "fro" and found.value > goal.target * (1 + 1e-6)
-    if missed and status is Status.CONVERGED:
-        status = Status.ROUNDING
+    if request.tolerant and norm == "fro" and not entrance.lazy and status is Status.CONVERGED:
+        target = request.goal(matrix).target
+        if target is not None and found.value > target * (1 + 1e-6):
+            status = Status.ROUNDING
     U, Vt = factors.U, factors.Vt
-    if A.shape[0] < A.shape[1]:
-        U, Vt = xp.matrix_transpose(Vt), xp.matrix_transpose(U)
-    rest = (
+    if entrance.flipped:
+        U, Vt = matrix.xp.matrix_transpose(Vt), matrix.xp.matrix_transpose(U)
+    return TruncatedSVD(
+        U,
+        factors.s * matrix.scale,
+        Vt,
+        found.value * matrix.scale,
         found.kind,
         found.failure_probability,
-        norm_A * scale,
-        matrix.passes + passes,
+        matrix.norm * matrix.scale,
+        matrix.passes + matrix.overhead,
         status,
         method,
-        mean,
+        matrix.mean,
     )
-    return TruncatedSVD(U, factors.s * scale, Vt, found.value * scale, *rest)
 
 
-def _checked(A: Any, k: Any, rtol: Any, atol: Any, norm: Any, max_passes: Any) -> Goal:
-    """Return the goal without its target, which needs the norm of A."""
-    check_matrix(A, lazy=True)
-    rank, _ = check_stopping(min(A.shape), k, rtol, atol)
-    if k is None and is_lazy(A):
-        raise ValueError("k must be given for a traced or lazy A, whose values cannot decide the rank")
-    check_option(norm, ("fro", "2"), "norm")
-    if max_passes is not None and check_rank(max_passes, 2**31, "max_passes") < 2:
-        raise ValueError(f"max_passes must be at least 2, got {max_passes}")
-    return Goal(rank, None, norm, max_passes)
+def _checked_method(request: Request, method: str) -> str:
+    """Return the method, as far as the limit of the passes decides it."""
+    if request.max_passes is None:
+        return method
+    if isinstance(request.max_passes, int) and request.max_passes < 1:
+        raise ValueError(f"max_passes must be at least 1, got {request.max_passes}")
+    check_rank(request.max_passes, 2**31, "max_passes")
+    if request.max_passes == 1 and method in ("auto", "single_pass"):
+        return "single_pass"
+    if method not in ("auto", "krylov", "single_pass"):
+        raise ValueError(f"method must be 'auto' or 'krylov' with max_passes, got {method!r}")
+    return "krylov" if method == "auto" else method
 
 
-def _absolute(
-    matrix: Matrix, goal: Goal, rtol: Any, atol: Any, norm_A: Any, scale: float, rng: np.random.Generator
-) -> tuple[Goal, int]:
-    """Return the goal with its target, and the passes that measuring norm(A, 2) took."""
-    if (rtol is None and atol is None) or is_lazy(matrix.A):
-        return goal, 0
-    size = norm_A
-    if goal.norm == "2" and rtol is not None and norm_A > 0:
-        size = krylov_svd(matrix, Goal(1, None, "2", None), norm_A, rng).s[0]
-    target = max(scalar(size) * float(rtol or 0.0), float(atol or 0.0) / scale)
-    return goal._replace(target=target), matrix.passes
+def _check_stop(request: Request, entrance: Entrance, method: str) -> str:
+    """Check rank and tolerances against the matrix; return the method, as far as its kind decides it."""
+    m, n = entrance.matrix.shape
+    k = request.k
+    check_stopping(min(m, n) if m > 0 else n, k, request.rtol, request.atol)  # m = 0: rows not counted yet
+    if entrance.lazy:
+        if k is None:
+            raise ValueError("k must be given for a traced or lazy A, whose values cannot decide the rank")
+        return "svd"
+    if entrance.one_shot:
+        if method not in ("auto", "single_pass"):
+            raise ValueError(f"method must be 'single_pass' for an iterator, which is read once, got {method!r}")
+        method = "single_pass"
+    if method == "single_pass" and k is None:
+        raise ValueError("k must be given for a single pass, which cannot look again")
+    if request.max_passes == 1 and method == "krylov" and not entrance.matrix.fused:
+        raise ValueError("max_passes must be at least 2 with method='krylov', got 1")
+    return method
 
 
-def _run(matrix: Matrix, goal: Goal, norm_A: float, method: str, rng: np.random.Generator) -> tuple[Factors, str]:
-    chosen = _choose(matrix, goal) if method == "auto" else method
-    if is_lazy(matrix.A):
-        chosen = "svd"
-    if goal.max_passes is not None and method in ("auto", "krylov"):
-        chosen = "krylov"
-    if chosen == "krylov" and norm_A > 0:
-        factors = krylov_svd(matrix, goal, norm_A, rng)
-        if factors.status is not Status.ROUNDING or goal.max_passes is not None:
+def _with_norm2(matrix: Matrix, request: Request, method: str, rng: np.random.Generator) -> Request:
+    """Return the request with norm(A, 2), where the tolerance is a share of it."""
+    if request.norm != "2" or request.rtol is None or method == "single_pass":
+        return request
+    largest = krylov_svd(matrix, Request(1, None, None, "2", None), rng).s[0]
+    matrix.passes, matrix.overhead = 0, matrix.overhead + matrix.passes
+    return request._replace(norm2=scalar(largest))
+
+
+def _run(entrance: Entrance, request: Request, method: str, rng: np.random.Generator) -> tuple[Factors, str]:
+    matrix = entrance.matrix
+    chosen = _choose(matrix, request) if method == "auto" else method
+    if chosen == "single_pass":
+        return single_pass_svd(matrix, request, rng), chosen
+    if chosen == "krylov":
+        factors = krylov_svd(matrix, request, rng)
+        if factors.status is not Status.ROUNDING or request.max_passes is not None or not matrix.whole:
             return factors, "krylov"
         chosen = "svd"  # products with A^H A cannot see what the tolerance asks for
-    if chosen == "gram" and norm_A > 0:
-        found = gram_svd(matrix, goal)
+    if chosen == "gram":
+        found = gram_svd(matrix, request)
         if found is not None:
             return found, "gram"
-    return dense_svd(matrix, goal), "svd"
+    return full_svd(matrix, request), "svd"
 
 
-def _choose(matrix: Matrix, goal: Goal) -> str:
+def _choose(matrix: Matrix, request: Request) -> str:
     """Krylov moves the matrix 7 times at half the speed of GEMM; the Gram matrix costs n columns at full speed."""
     n = matrix.shape[1]
     if n <= 64:
         return "svd"
-    if goal.target is None:
-        if goal.rank > n // 3:
-            return "svd"
-        return "gram" if n <= 14 * (goal.rank + 10) else "krylov"
-    return "gram" if n <= 3000 else "krylov"
+    if not request.tolerant and int(request.k or n) > n // 3 and matrix.whole:
+        return "svd"
+    if matrix.narrow:
+        return "krylov"
+    columns = 14 * (int(request.k or n) + 10) if not request.tolerant else 3000
+    return "gram" if n <= columns else "krylov"
 
 
-def _certify(matrix: Matrix, factors: Factors, goal: Goal, norm_A: Any, rng: np.random.Generator) -> Certificate:
-    """Return the error of the factors in the norm of the goal."""
-    xp, A = matrix.xp, matrix.A
-    if goal.norm == "2" and factors.following is not None:
+def _certify(matrix: Matrix, factors: Factors, norm: str, rng: np.random.Generator) -> Certificate:
+    """Return the error of the factors in the norm that was asked for."""
+    if norm == "fro":
+        return matrix.certify(factors)
+    if factors.following is not None:
         return Certificate(factors.following, CertificateKind.RIGOROUS)
-    left = factors.U * xp.astype(factors.s, A.dtype)
-    if goal.norm == "fro" or is_lazy(A):
-        value = projection_error(xp, A, norm_A, frobenius(xp, factors.s), left, factors.Vt)
-        return Certificate(value, CertificateKind.RIGOROUS)
-    matrix.passes += 2
-    x = gaussian(rng, (A.shape[1], _PROBES), A)
-    y = A @ x - left @ (factors.Vt @ x)
-    z = adjoint(xp, A) @ y - adjoint(xp, factors.Vt) @ (adjoint(xp, left) @ y)
-    largest = scalar(xp.max(xp.sqrt(xp.sum(xp.abs(z) ** 2, axis=0))))
+    xp = matrix.xp
+    x = gaussian(rng, (_PROBES, matrix.shape[1]), matrix.like)
+    left = factors.U * xp.astype(factors.s, factors.U.dtype)
+    spent, matrix.passes = matrix.passes, 0
+    z = matrix.normal_residual(x, left, factors.Vt)
+    matrix.passes, matrix.overhead = spent, matrix.overhead + matrix.passes
+    largest = scalar(xp.max(xp.sqrt(xp.sum(xp.abs(z) ** 2, axis=1))))
     # P(|g| < 0.1257) = 0.1 for a standard normal number
-    value = (largest / 0.1257) ** 0.5 + 4 * epsilon(A) * norm_A
+    value = (largest / 0.1257) ** 0.5 + 4 * epsilon(matrix.like) * matrix.size
     return Certificate(value, CertificateKind.PROBABILISTIC, 0.1**_PROBES)

@@ -1,0 +1,1 @@
+"""CUR decompositions: selection of rows and columns, cores, completion."""
