@@ -22,8 +22,9 @@ def open_door(*, min_ndim: int = 0, **arrays: Any) -> tuple[Any, ...]:
     """Return (xp, array, ...): the namespace common to the named arguments, and each as a checked array of it."""
     converted = {name: _as_array(value, name) for name, value in arrays.items()}
     xp = _common_namespace(converted)
-    if len(converted) > 1 and len({str(device(value)) for value in converted.values()}) > 1:
-        found = ", ".join(f"{name} on {device(value)}" for name, value in converted.items())
+    places = {name: str(value.device) for name, value in converted.items() if not is_lazy(value)}
+    if len(set(places.values())) > 1:
+        found = ", ".join(f"{name} on {place}" for name, place in places.items())
         raise ValueError(f"{' and '.join(converted)} must be on one device, got {found}")
     out = []
     for name, value in converted.items():

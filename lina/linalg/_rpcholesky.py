@@ -6,19 +6,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from array_api_compat import device
 
 from lina._core.array import (
     adjoint,
-    check_finite,
     check_rank,
-    divide,
     dtype_name,
     epsilon,
     frobenius,
     from_numpy,
     open_door,
-    safe_range,
     scalar,
     to_numpy,
 )
@@ -27,7 +23,8 @@ from lina._core.random import generator
 from lina.linalg._low_rank_eigh import LowRankEigh
 from lina.linalg._lowrank import LowRank
 from lina.linalg._orthonormal import orthonormal_columns, triangular_inverse
-from lina.linalg._stopping import check_matrix, check_stopping
+from lina.linalg._psd_entries import ArrayEntries, CalledEntries, not_psd, on_device
+from lina.linalg._stopping import check_stopping
 
 # Proposals a round, where none are asked for: as many as there are pivots, within limits; most are accepted then.
 _LEAST_BLOCK, _LARGEST_BLOCK = 16, 128
@@ -172,7 +169,7 @@ def rpcholesky(
     >>> F.error <= 1e-6 * F.norm_A, F.entries < 50_000
     (True, True)
     """
-    source = _Entries(A, diag) if callable(A) else _Array(A, diag)
+    source = CalledEntries(A, diag) if callable(A) else ArrayEntries(A, diag)
     limit, tolerant = check_stopping(source.n, k, rtol, atol)
     if block_size is not None:
         block_size = check_rank(block_size, 2**31, "block_size")
@@ -180,119 +177,8 @@ def rpcholesky(
     return _eliminate(source, limit, target, block_size, generator(rng))
 
 
-class _Array:
-    """The entries of an array, scaled by a power of two."""
-
-    def __init__(self, A: Any, diag: Any) -> None:
-        if diag is not None:
-            raise ValueError("diag must be left out where A is an array, which has its own")
-        self.xp, self.A = open_door(min_ndim=2, A=A)
-        check_square(self.A)
-        diagonal = self.xp.linalg.diagonal(self.A)
-        check_finite(self.xp, diagonal, "A")
-        self._set_diagonal(diagonal)
-
-    def _set_diagonal(self, diagonal: Any) -> None:
-        self.n = int(diagonal.shape[0])
-        values = to_numpy(diagonal)
-        largest = float(np.max(np.abs(values)))
-        low, high = safe_range(diagonal)
-        within = largest == 0.0 or low < largest < high
-        # an even power of two, so that its root is one too
-        self.scale = 1.0 if within else 4.0 ** min(-(-math.frexp(largest)[1] // 2), 511)
-        values = divide(values.astype(np.result_type(values.dtype, np.float64)), self.scale)
-        self.largest = largest / self.scale
-        self.tolerance = self.n * epsilon(diagonal) * self.largest
-        self.diagonal = checked_diagonal(values, self.tolerance, self.scale)
-        self.trace = math.fsum(self.diagonal)
-        check_trace(diagonal, self.trace, self.scale)
-        self.entries = self.n
-
-    def noise(self, eps: float) -> np.ndarray:
-        """Return what of the diagonal may be rounding: dividing by less would magnify that of the entries."""
-        return 8 * math.sqrt(self.n) * eps * np.maximum(self.diagonal, 0.0)
-
-    def read(self, rows: np.ndarray, columns: np.ndarray | None = None) -> Any:
-        """Return the entries (p, q) there, of all columns by default."""
-        xp, A = self.xp, self.A
-        part = xp.take(A, _on_device(xp, rows, A), axis=0)
-        if columns is not None:
-            part = xp.take(part, _on_device(xp, columns, A), axis=1)
-        else:
-            self._check_hermitian(part, adjoint(xp, xp.take(A, _on_device(xp, rows, A), axis=1)))
-        return self._taken(part, len(rows), self.n if columns is None else len(columns))
-
-    def _check_hermitian(self, part: Any, mirrored: Any) -> None:
-        worst = scalar(self.xp.max(self.xp.abs(part - mirrored))) / self.scale
-        if worst > self.tolerance:
-            raise not_psd(f"entries that differ from their mirror images by {worst * self.scale:.4g}")
-
-    def _taken(self, part: Any, p: int, q: int) -> Any:
-        check_finite(self.xp, part, "A")
-        self.entries += p * q
-        return part if self.scale == 1.0 else divide(part, self.scale)
-
-
-class _Entries(_Array):
-    """The entries that a callable returns."""
-
-    def __init__(self, entries: Callable[[np.ndarray, np.ndarray], Any], diag: Any) -> None:
-        if diag is None:
-            raise ValueError("diag must be given where A is a callable, got None")
-        xp, diagonal = open_door(min_ndim=1, diag=diag)
-        if diagonal.ndim != 1 or diagonal.shape[0] == 0:
-            raise ValueError(f"diag must be a nonempty vector (n,), got shape {tuple(diagonal.shape)}")
-        check_finite(xp, diagonal, "diag")
-        self.function = entries
-        self._set_diagonal(diagonal)
-
-    def read(self, rows: np.ndarray, columns: np.ndarray | None = None) -> Any:
-        """Return the entries (p, q) there, of all columns by default."""
-        wanted = np.arange(self.n) if columns is None else columns
-        self.xp, part = open_door(A=self.function(rows, wanted))
-        if tuple(part.shape) != (len(rows), len(wanted)):
-            shape = (len(rows), len(wanted))
-            raise ValueError(f"A must return entries of the shape {shape} asked for, got {tuple(part.shape)}")
-        return self._taken(part, len(rows), len(wanted))
-
-
-def check_square(A: Any, name: str = "A") -> None:
-    """Raise ValueError unless ``A`` is a nonempty square matrix with values that can be looked at."""
-    check_matrix(A, name)
-    if A.shape[0] != A.shape[1]:
-        raise ValueError(f"{name} must be a square matrix (n, n), got shape {tuple(A.shape)}")
-
-
-def not_psd(what: str) -> ValueError:
-    """Return the error that says how a matrix was seen not to be positive semidefinite."""
-    return ValueError(f"A must be Hermitian positive semidefinite to rounding, found {what}")
-
-
-def checked_diagonal(diagonal: np.ndarray, bound: float, scale: float) -> np.ndarray:
-    """Return the diagonal as real float64 numbers; raise ValueError where ``bound`` is exceeded by what must be 0."""
-    values = np.real(diagonal).astype(np.float64)
-    worst = int(np.argmin(values))
-    if values[worst] < -bound:
-        raise not_psd(f"{values[worst] * scale:.4g} on its diagonal")
-    if np.iscomplexobj(diagonal) and np.max(np.abs(np.imag(diagonal))) > bound:
-        raise not_psd("a diagonal that is not real")
-    return values
-
-
-def check_trace(A: Any, trace: float, scale: float) -> None:
-    """Raise OverflowError if the trace, ``trace * scale``, exceeds half the range of the dtype of ``A``."""
-    largest = 2.0**1023 if epsilon(A) == 2.0**-52 else 2.0**127
-    if trace > largest / scale:
-        raise OverflowError(f"A must have a trace below {largest:.4g}, found a larger one")
-
-
-def _on_device(xp: Any, indices: np.ndarray, like: Any) -> Any:
-    """Return indices on the host as those of the library and device of ``like``."""
-    return xp.asarray(indices, dtype=xp.int64, device=device(like))
-
-
 def _eliminate(
-    source: _Array, limit: int, target: float | None, block_size: int | None, rng: np.random.Generator
+    source: ArrayEntries, limit: int, target: float | None, block_size: int | None, rng: np.random.Generator
 ) -> RPCholesky:
     """Draw, accept and eliminate until the rank or the tolerance is reached, or rounding is all that is left."""
     left = source.diagonal.copy()
@@ -318,7 +204,7 @@ def _eliminate(
         rows = source.read(chosen)
         xp, eps = source.xp, epsilon(rows)
         if P is not None:
-            head = xp.take(P, _on_device(xp, chosen, rows), axis=1)
+            head = xp.take(P, on_device(xp, chosen, rows), axis=1)
             rows = rows - adjoint(xp, head) @ P
         new = substitute(xp, from_numpy(L, rows), rows)
         P = new if P is None else xp.concat([P, new], axis=0)
@@ -348,12 +234,12 @@ def substitute(xp: Any, L: Any, rows: Any) -> Any:
     return first + inverse @ (rows - L @ first)
 
 
-def _weights(left: np.ndarray, source: _Array, eps: float) -> np.ndarray:
+def _weights(left: np.ndarray, source: ArrayEntries, eps: float) -> np.ndarray:
     """Return the diagonal that is left, without what is rounding of the diagonal that was."""
     return np.where(left > source.noise(max(eps, 2.0**-52)), left, 0.0)
 
 
-def _certified(source: _Array, P: Any, pivots: list[int], left: np.ndarray) -> float:
+def _certified(source: ArrayEntries, P: Any, pivots: list[int], left: np.ndarray) -> float:
     """Return the nuclear norm of what is left, rounding included.
 
     Rounding is sqrt(n) times its Frobenius norm as in residual_norm, and that of the columns read, magnified by the
@@ -365,13 +251,13 @@ def _certified(source: _Array, P: Any, pivots: list[int], left: np.ndarray) -> f
     floor = 2 * math.sqrt(source.n) * eps * source.trace
     if rest > 1000 * floor or source.trace == 0.0:
         return rest + 100 * floor
-    W = xp.linalg.solve(xp.take(P, _on_device(xp, np.asarray(pivots), P), axis=1), P)
+    W = xp.linalg.solve(xp.take(P, on_device(xp, np.asarray(pivots), P), axis=1), P)
     read = math.sqrt(source.trace * math.fsum(source.diagonal[pivots]))
     return rest + floor + 2 * eps * read * scalar(frobenius(xp, W))
 
 
 def _accept(
-    source: _Array, P: Any, proposed: np.ndarray, left: np.ndarray, most: int, rng: np.random.Generator
+    source: ArrayEntries, P: Any, proposed: np.ndarray, left: np.ndarray, most: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the proposals accepted, at most ``most``, and the Cholesky factor of what is left between them."""
     different, place = np.unique(proposed, return_inverse=True)
@@ -381,7 +267,7 @@ def _accept(
     if np.max(np.abs(diagonal - source.diagonal[different])) > source.n * epsilon(rest) * source.largest:
         raise ValueError("diag must be the diagonal of A, but the entries differ from it")
     if P is not None:
-        head = xp.take(P, _on_device(xp, different, rest), axis=1)
+        head = xp.take(P, on_device(xp, different, rest), axis=1)
         rest = rest - adjoint(xp, head) @ head
     H = to_numpy(rest).astype(np.complex128 if "complex" in dtype_name(rest) else np.float64)
     if np.max(np.abs(H - H.conj().T)) > 2 * source.tolerance:
@@ -416,12 +302,14 @@ def _reject(
     return chosen, np.tril(np.asarray(rows)[:, chosen].conj().T) if chosen else np.empty((0, 0))
 
 
-def _result(source: _Array, P: Any, pivots: list[int], error: float, limit: int, target: float | None) -> RPCholesky:
+def _result(
+    source: ArrayEntries, P: Any, pivots: list[int], error: float, limit: int, target: float | None
+) -> RPCholesky:
     xp, scale = source.xp, source.scale
     status = Status.CONVERGED
     if target is not None and error > target:
         status = Status.MAX_RANK if len(pivots) == limit and limit < source.n else Status.ROUNDING
     F = adjoint(xp, P) * math.sqrt(scale)
     kind = CertificateKind.RIGOROUS
-    indices = _on_device(xp, np.asarray(pivots), P)
+    indices = on_device(xp, np.asarray(pivots), P)
     return RPCholesky(F, indices, error * scale, kind, "trace", source.trace * scale, source.entries, status)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from lina.linalg import LowRankEigh, nystrom
 from lina.linalg._nystrom.blocks import Basis
@@ -223,5 +224,38 @@ def test_bad_arguments_are_named(arguments, error, message):
 def test_only_square_matrices_are_taken():
     with pytest.raises(ValueError, match=r"A must be a nonempty square matrix \(n, n\), got shape \(4, 5\)"):
         nystrom(np.ones((4, 5)), 2)
-    with pytest.raises(OverflowError, match="A must have a trace below"):
-        nystrom(np.eye(100) * 1.5e306, 2)
+    with pytest.raises(OverflowError, match="A must have a norm within its dtype"):
+        nystrom(np.eye(100) * 8e306, 2)
+
+
+class Products:
+    """A matrix of which only products are known."""
+
+    def __init__(self, A):
+        self.A, self.shape, self.dtype = A, A.shape, A.dtype
+
+    def __matmul__(self, X):
+        return self.A @ X
+
+
+NORMS = {"trace": nuclear, "fro": np.linalg.norm, "2": lambda E: np.linalg.norm(E, 2)}
+
+
+@pytest.mark.parametrize("spectrum", SPECTRA)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("kind", ["dense", "sparse", "products"])
+def test_the_certificate_is_true_in_every_norm_for_every_kind_of_matrix(spectrum, norm, kind):
+    A = psd(np.random.default_rng(11), 80, SPECTRA[spectrum](80))
+    given = {"dense": A, "sparse": scipy.sparse.csr_array(A), "products": Products(A)}[kind]
+    trace = float(np.trace(A)) if kind == "products" else None
+    for stopping in ({"k": 12}, {"rtol": 1e-3}, {"rtol": 1e-9}):
+        F = nystrom(given, norm=norm, trace=trace, rng=0, **stopping)
+        true = NORMS[norm](difference(A, F))
+        assert true <= F.error <= 30 * true + 1e-11 * F.norm_A
+        assert F.norm == norm
+        assert (F.failure_probability == 0) == (F.error_kind == "rigorous")
+
+
+def test_a_matrix_known_by_products_needs_its_trace_for_the_trace_norm():
+    with pytest.raises(ValueError, match="trace must be given"):
+        nystrom(Products(PSD), 3, norm="trace")

@@ -64,5 +64,5 @@ plt.show()
 
 x, info = solve_left(data.data, y, return_info=True)
 print(f"rank {info.rank}, condition at most {info.condition:.0f}, by {info.method}")
-print(f"residual {info.residual:.1f} of {np.linalg.norm(y):.1f}, gradient {info.gradient:.1e} of its scale")
+print(f"residual {info.residual:.1f} of {np.linalg.norm(y):.1f}, gradient {info.optimality:.1e} of its scale")
 print(f"distance from the end of the path: {np.linalg.norm(x - ridge_pinv(data.data, 0.0, B=y)):.1e}")

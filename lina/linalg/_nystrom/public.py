@@ -1,5 +1,6 @@
 """lina.linalg.nystrom: checks, the choice of the method, and the certificate."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def nystrom(
         positive semidefinite; ``k`` is out of range, a tolerance is negative, nothing says where to stop, or the trace
         is needed and not known.
     OverflowError
-        If the Frobenius norm of ``A`` exceeds half the range of the dtype.
+        If the Frobenius norm of ``A`` exceeds half the range of the dtype, or the norm asked for its whole range.
 
     Notes
     -----
@@ -121,6 +122,8 @@ def nystrom(
     if bound is not None and bound.value < found.value:
         found = bound
     scale, norm_A = matrix.scale, certifier.norm_A(values)
+    if not math.isfinite(norm_A * scale) or not math.isfinite(found.value * scale):
+        raise OverflowError(f"A must have a norm within its dtype, but the {norm} norm overflows")
     if tolerant:
         met = found.value <= goal.target(norm_A, scale) * (1 + 1e-6)
         status = Status.CONVERGED if met else Status.ROUNDING if status is Status.CONVERGED else status
