@@ -21,6 +21,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("pivoted_qr", "numpy"): "lina.linalg._lapack:pivoted_qr",
     ("solve_left", "torch"): "lina.torch.least_squares:solve_with_facts",
     ("svd_least_squares", "numpy"): "numpy.linalg:lstsq",
+    ("take_columns", "numpy"): "lina.linalg._lapack:take_columns",
     ("top_eigh", "numpy"): "lina.linalg._lapack:top_eigh",
     ("triangular_inverse", "numpy"): "lina.linalg._lapack:triangular_inverse",
 }

@@ -20,6 +20,8 @@ from lina.linalg._pinv.public import PinvInfo as PinvInfo
 from lina.linalg._pinv.public import pinv as pinv
 from lina.linalg._pinv_factor import PinvFactor as PinvFactor
 from lina.linalg._pinv_factor import pinv_factor as pinv_factor
+from lina.linalg._qr_pivoted import PivotedQR as PivotedQR
+from lina.linalg._qr_pivoted import qr_pivoted as qr_pivoted
 from lina.linalg._ridge_pinv import ridge_pinv as ridge_pinv
 from lina.linalg._rpcholesky import RPCholesky as RPCholesky
 from lina.linalg._rpcholesky import rpcholesky as rpcholesky
@@ -51,6 +53,7 @@ __all__ = [
     "LowRankEigh",
     "PinvFactor",
     "PinvInfo",
+    "PivotedQR",
     "RPCholesky",
     "RowBlocks",
     "Scree",
@@ -68,6 +71,7 @@ __all__ = [
     "nystrom",
     "pinv",
     "pinv_factor",
+    "qr_pivoted",
     "ridge_pinv",
     "rpcholesky",
     "save",

@@ -9,14 +9,17 @@ from lina._core.array import (
     balance,
     check_norm,
     check_option,
-    check_tolerance,
+    epsilon,
+    frobenius,
     open_door,
     scalar,
 )
 from lina._core.certificates import CertificateKind, Status
 from lina._core.random import generator
-from lina.linalg._column_basis import Wanted, column_basis
+from lina.linalg._column_basis import ColumnBasis
 from lina.linalg._lowrank import LowRank
+from lina.linalg._residual import pythagoras, residual_norm
+from lina.linalg._spanning_columns import Wanted, check_max_coef, spanning_columns
 from lina.linalg._stopping import check_matrix, check_stopping
 
 METHODS = ("auto", "sketch", "cpqr")
@@ -43,8 +46,8 @@ class Interpolative(LowRank):
     norm_A : float
         Frobenius norm of the matrix.
     status : Status
-        "converged", "max_rank" (``k`` was reached before the tolerance) or "rounding" (the tolerance lies below what
-        can be certified in this dtype).
+        "converged", "max_rank" (``k`` was reached before the tolerance) or "rounding" (the tolerance or ``max_coef``
+        lies below what can be certified in this dtype).
     axis : int
         1 for columns, 0 for rows.
     """
@@ -76,8 +79,8 @@ def interpolative(
 ) -> Interpolative:
     """Write a matrix in terms of a few of its own columns, ``A ~ A[:, indices] @ Z``, with the error left over.
 
-    Columns are chosen by pivoted QR of a sparse random sketch of ``A``; the coefficients are the least-squares solution
-    for ``A`` itself, which a sketch with little oversampling misses by a factor 2 to 3.
+    Columns are chosen by pivoted QR of a sketch of ``A``; the coefficients are the least-squares solution for ``A``
+    itself, which a sketch with little oversampling misses by a factor 2 to 3.
 
     Parameters
     ----------
@@ -119,14 +122,18 @@ def interpolative(
     Notes
     -----
     Pivoted QR reaches ``error <= sqrt(1 + k (n - k)) 2^k`` times the optimum in the worst case and 1.1 to 2 times
-    as a rule; its coefficients can be large on matrices like Kahan's: look at ``max_abs_coef``, or give ``max_coef``,
-    at 2 k n flops an exchange and 2 m n k for a check, once or twice as a rule.
-    Cost 2 m n k + 8 m n + 2 n k^2 flops for "sketch", almost all in matrix products.
+    as a rule; its coefficients can be large on matrices like Kahan's: look at ``max_abs_coef``, or give ``max_coef``.
+    With ``max_coef=f`` no exchange of a column makes the volume of those chosen grow by more than f. Then
+    ``max_abs_coef <= f``, and the 2-norm of the difference is at most sqrt(1 + f^2 k (n - k)) times singular value
+    k + 1, up to rounding.
+
+    Cost 2 m n k + 8 m n + 8 m k^2 flops for "sketch" (a sparse one, of k + 30 rows), almost all in matrix products;
+    ``max_coef`` takes 2 m n k more, and 8 n (m + k) for an exchange on ``A``: as a rule all are made on the sketch.
 
     References
     ----------
     Cheng, Gimbutas, Martinsson, Rokhlin, SIAM J. Sci. Comput. 26 (2005) 1389; Gu, Eisenstat, SIAM J. Sci. Comput. 17
-    (1996) 848 (``max_coef``); Dong, Martinsson, Adv. Comput. Math. 49 (2023) 66.
+    (1996) 848, theorem 3.2 (``max_coef``); Dong, Martinsson, Adv. Comput. Math. 49 (2023) 66.
 
     Examples
     --------
@@ -143,25 +150,30 @@ def interpolative(
     if axis not in (0, 1):
         raise ValueError(f"axis must be 0 or 1, got {axis!r}")
     check_option(method, METHODS, "method")
-    bound = None if max_coef is None else check_tolerance(max_coef, "max_coef")
-    if bound is not None and bound < 1:
-        raise ValueError(f"max_coef must be at least 1, got {bound}")
+    bound = check_max_coef(max_coef)
     draws = generator(rng)
     M, norm_A, scale = balance(xp, A, "A")
     check_norm(A, norm_A, scale, "A")
-    target = None
-    if tolerant:
-        target = max(norm_A * float(rtol or 0.0), float(atol or 0.0) / scale)
+    target = max(norm_A * float(rtol or 0.0), float(atol or 0.0) / scale) if tolerant else None
     if axis == 0:
         M = xp.matrix_transpose(M)
-    basis = column_basis(xp, M, norm_A, Wanted(limit, target, bound), method, draws)
-    indices, C, Z, error = basis.indices, basis.C, basis.coefficients(xp), basis.error
-    status = Status.CONVERGED
-    if target is not None and error > target:
-        status = Status.MAX_RANK if indices.shape[0] == k else Status.ROUNDING
+    wanted = Wanted(limit, target, bound)
+    found = spanning_columns(xp, M, norm_A, wanted, method, draws, lambda basis: _error(xp, M, norm_A, basis))
+    basis, status = found.basis, found.status(target, k)
+    C, Z = basis.C, basis.coefficients(xp)
     largest = scalar(xp.max(xp.abs(Z)))
     C = C if scale == 1.0 else C * scale  # a power of two: these are the entries of A again
     if axis == 0:
         C, Z = xp.matrix_transpose(C), xp.matrix_transpose(Z)
     kind = CertificateKind.RIGOROUS
-    return Interpolative(indices, Z, C, error * scale, kind, largest, norm_A * scale, status, axis)
+    return Interpolative(basis.indices, Z, C, found.error * scale, kind, largest, norm_A * scale, status, axis)
+
+
+def _error(xp: Any, A: Any, norm_A: float, basis: ColumnBasis) -> float:
+    """Return norm(A - C Z, "fro"), an upper bound, rounding included."""
+    cheap = pythagoras(A, norm_A, scalar(frobenius(xp, basis.B)))
+    # C Z differs from the projection Q B by rounding times the condition number of C
+    doubt = epsilon(A) * scalar(frobenius(xp, basis.C)) * scalar(frobenius(xp, basis.inverse)) * norm_A
+    if cheap is not None and cheap > 1e3 * doubt:
+        return cheap + doubt
+    return residual_norm(xp, A, basis.C, basis.coefficients(xp))

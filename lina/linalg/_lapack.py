@@ -1,7 +1,7 @@
 """The numpy column of the kernel table where LAPACK has what the array API has not."""
 
 import numpy as np
-from scipy.linalg import eigh, qr
+from scipy.linalg import eigh
 from scipy.linalg.lapack import get_lapack_funcs
 
 
@@ -26,10 +26,16 @@ def inverse(A: np.ndarray) -> np.ndarray:
     return X.T if info == 0 else np.full_like(A, np.nan)
 
 
-def pivoted_qr(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (R, pivots) of QR with column pivoting of ``A`` (m, n)."""
-    R, pivots = qr(A, mode="r", pivoting=True, check_finite=False)
-    return R, pivots
+def pivoted_qr(A: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first k rows R (k, n) and all pivots (n,) of QR with column pivoting of ``A`` (m, n)."""
+    (geqp3,) = get_lapack_funcs(("geqp3",), (A,))
+    packed, pivots, *_ = geqp3(A)
+    return np.triu(packed[:k]), pivots.astype(np.int64) - 1  # LAPACK counts from 1
+
+
+def take_columns(A: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Return A[:, indices]; numpy's take would copy the whole of a Fortran-ordered ``A``."""
+    return A[:, indices]
 
 
 def top_eigh(G: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

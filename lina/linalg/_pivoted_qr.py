@@ -1,11 +1,11 @@
-"""QR with column pivoting, cut off after k steps."""
+"""The step that chooses columns: QR with column pivoting, cut off after k steps, without its Q."""
 
 from typing import Any
 
 import numpy as np
 from array_api_compat import device
 
-from lina._core.array import adjoint, epsilon, real_dtype
+from lina._core.array import adjoint, epsilon, real_dtype, to_numpy
 from lina._core.kernels import kernel
 
 
@@ -16,9 +16,18 @@ def pivoted_qr(xp: Any, A: Any, k: int) -> tuple[Any, Any]:
     """
     fast = kernel("pivoted_qr", xp)
     if fast is not None:
-        R, pivots = fast(A)
-        return R[:k, :], xp.asarray(pivots[:k], dtype=xp.int64)
+        R, pivots = fast(A, k)
+        return R, pivots[:k]
     return _gram_schmidt(xp, A, k)
+
+
+def numerical_rank(xp: Any, R: Any, size: int) -> int:
+    """Return the number of pivots of ``R`` (k, n) above rounding in a matrix with ``size`` rows or columns, at least 1.
+
+    What the pivots hide below themselves is not seen: this ends a factorisation, and bounds no singular value.
+    """
+    pivots = np.abs(to_numpy(xp.linalg.diagonal(R)))
+    return max(1, int(np.sum(pivots > size * epsilon(R) * pivots[0])))
 
 
 def _gram_schmidt(xp: Any, A: Any, k: int) -> tuple[Any, Any]:

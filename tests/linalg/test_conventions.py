@@ -73,7 +73,7 @@ def test_c41_weights_of_a_draw():
 
 def test_c42_both_sides_of_a_product_have_the_roots_of_the_weights():
     X, Y = RNG.standard_normal((9, 20)), RNG.standard_normal((20, 7))
-    F = cr_matmul(X, Y, 6, select="sample", weights="importance", rng=0, replace=False)
+    F = cr_matmul(X, Y, 16, select="sample", weights="importance", rng=0, replace=False)
     np.testing.assert_allclose((X[:, F.indices] * F.weights) @ Y[F.indices], F.left @ F.right)
     np.testing.assert_allclose(F.left, X[:, F.indices] * np.sqrt(F.weights))
 

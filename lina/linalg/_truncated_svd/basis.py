@@ -4,8 +4,7 @@ import math
 from typing import Any
 
 from lina._core.array import adjoint, conjugate, epsilon, frobenius, scalar, to_numpy
-from lina.linalg._orthonormal import orthonormal_columns
-
+from lina.linalg._orthonormal import cholesky_qr, orthonormal_columns
 
 _JOINED = 64
 
@@ -45,12 +44,22 @@ class Basis:
         singular = [math.sqrt(max(0.0, v)) for v in to_numpy(self.xp.flip(values)).tolist()]
         return singular, self.xp.flip(Z, axis=1)
 
-    def combine(self, blocks: list[Any], Z: Any) -> Any:
-        """Return Z.T @ blocks, without joining the blocks."""
-        start, total = 0, None
-        for block in blocks:
-            part = self.xp.matrix_transpose(Z[start : start + block.shape[0], :]) @ block
-            total = part if total is None else total + part
+    def release(self, Z: Any | None) -> tuple[Any, Any]:
+        """Return Z.T @ V and Z.T @ Y, or all rows; the blocks, most of the memory, are let go."""
+        self.images = None
+        Y = self._combine(self.Y, Z)
+        self.Y.clear()
+        V = self._combine(self.V, Z)
+        self.V.clear()
+        return V, Y
+
+    def _combine(self, blocks: list[Any], Z: Any | None) -> Any:
+        if Z is None:
+            return self.xp.concat(blocks, axis=0)
+        start = int(blocks[0].shape[0])
+        total = self.xp.matrix_transpose(Z[:start, :]) @ blocks[0]
+        for block in blocks[1:]:
+            total += self.xp.matrix_transpose(Z[start : start + block.shape[0], :]) @ block
             start += block.shape[0]
         return total
 
@@ -69,7 +78,9 @@ class Basis:
             # orthonormalising magnifies what the projection left: once more unless little was
             if scalar(frobenius(xp, W - old)) < 0.1:
                 break
-        return xp.matrix_transpose(orthonormal_columns(xp, xp.matrix_transpose(W)))
+        last = cholesky_qr(xp, xp.matrix_transpose(W))
+        fine = last is not None and last.deviation < 0.5
+        return xp.matrix_transpose(last.Q if last and fine else xp.linalg.qr(xp.matrix_transpose(W))[0])
 
     def _project(self, W: Any) -> Any:
         for V in self.V:

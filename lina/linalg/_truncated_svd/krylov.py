@@ -184,10 +184,8 @@ def _extract(
     k, found = final_rank(values, rest, goal)
     blurred = 1e3 * math.sqrt(epsilon(Z)) * values[0]
     exact = values[k - 1] <= blurred or (goal.target is not None and goal.target <= blurred)
-    if exact:
-        V, Y = xp.concat(basis.V, axis=0), xp.concat(basis.Y, axis=0)
-    else:
-        V, Y = basis.combine(basis.V, Z[:, :k]), basis.combine(basis.Y, Z[:, :k])
+    beyond = None if math.isfinite(rest) else matrix.beyond(basis, values, k)
+    V, Y = basis.release(None if exact else Z[:, :k])
     U, s, Vt = from_images(xp, V, Y)
     if exact:
         values = to_numpy(s).tolist()
@@ -195,5 +193,6 @@ def _extract(
     met = goal.target is not None and found is Status.CONVERGED
     stopped = status is Status.MAX_PASSES or (status is Status.ROUNDING and goal.target is not None)
     why = status if stopped and not met else found
-    beyond = math.hypot(rest, *values[k:]) if math.isfinite(rest) else matrix.beyond(basis, values, k)
+    if math.isfinite(rest):
+        beyond = math.hypot(rest, *values[k:])
     return Factors(U[:, :k], s[:k], Vt[:k, :], why, beyond=beyond)

@@ -60,7 +60,7 @@ class Operator(Matrix):
     def norm_at_least(self, captured: float) -> float:
         """Return what is certain of the Frobenius norm."""
         self._captured = max(self._captured, captured)
-        return captured
+        return self._captured
 
     def _bound(self, E: Any) -> float:
         """Return a bound of norm(M, "fro") from the images E (p, m) of the probes under M."""
@@ -131,8 +131,8 @@ def _function(A: Any, kind: str, shape: tuple[int, int], like: Any) -> _Function
                 found = np.stack([np.reshape(product(x), -1) for x in X.T], axis=1)
             else:
                 found = np.asarray(product(X))
-        except NotImplementedError:
-            raise TypeError(f"A must have products with itself and its adjoint, but {name} is not implemented") from None
+        except (NotImplementedError, TypeError) as reason:  # what scipy raises where a product was not given
+            raise TypeError(f"A must have products with itself and its adjoint, {name} fails: {reason}") from reason
         if found.shape != (shape[0], X.shape[1]):
             raise ValueError(f"A must give {name} of shape {(shape[0], X.shape[1])}, got {found.shape}")
         if found.dtype.kind == "c" and like.dtype.kind != "c":

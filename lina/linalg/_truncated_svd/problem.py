@@ -91,11 +91,11 @@ class Matrix:
         Y = self.forward(X) - (X @ T(right)) @ T(left)
         return self.backward(Y) - (Y @ conjugate(xp, left)) @ conjugate(xp, right)
 
-    def norm_at_least(self, captured: float) -> Any:
+    def norm_at_least(self, captured: float) -> Any:  # noqa: ARG002
         """Return the Frobenius norm, or a lower bound where only the part ``captured`` by a basis is certain."""
         return self.norm
 
-    def beyond(self, basis: Any, values: list[float], limit: int) -> float | None:
+    def beyond(self, basis: Any, values: list[float], limit: int) -> float | None:  # noqa: ARG002
         """Return a bound of what the leading ``limit`` Ritz values leave over; None where its digits are lost."""
         return self.pythagoras(math.sqrt(math.fsum(v * v for v in values[:limit])))
 

@@ -14,7 +14,7 @@ class RowBlocks:
     ----------
     blocks : iterable, callable or array_like of shape (m, n)
         An iterable of arrays (b_i, n), in order; a function without arguments that returns a fresh one for every
-        reading (of files, of a database); or anything of shape (m, n) whose slices ``blocks[i:j]`` are arrays: a
+        reading (of files, of a database); or anything of shape (m, n) whose slices ``blocks[i:j, :]`` are arrays: a
         memory-mapped array, a data set of HDF5 or zarr. All blocks are of one library and dtype. An iterator
         (generator) can be read only once.
     shape : (int, int), optional
@@ -47,7 +47,7 @@ class RowBlocks:
 
     def __init__(
         self,
-        blocks: Iterable[Any] | Callable[[], Iterable[Any]] | Any,
+        blocks: Any,
         shape: tuple[int, int] | None = None,
         *,
         rows: int | None = None,
@@ -55,9 +55,9 @@ class RowBlocks:
         if callable(blocks):
             self._open: Callable[[], Iterable[Any]] = blocks
         elif len(getattr(blocks, "shape", None) or ()) == 2:
-            shape = shape or tuple(blocks.shape)  # type: ignore[assignment]
+            shape = shape or tuple(blocks.shape)
             step = _positive(rows, "rows") if rows is not None else max(1, _BLOCK_ENTRIES // max(1, blocks.shape[1]))
-            self._open = lambda: (blocks[i : i + step] for i in range(0, blocks.shape[0], step))
+            self._open = lambda: (blocks[i : i + step, :] for i in range(0, blocks.shape[0], step))
         elif hasattr(blocks, "__iter__") and not isinstance(blocks, (str, bytes, dict, set, frozenset)):
             self._open = lambda: blocks
         else:

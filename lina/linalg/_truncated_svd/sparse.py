@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -141,7 +142,7 @@ def _pieces(csr: Any) -> list[tuple[int, int]]:
     """Return ranges of rows with about equally many entries."""
     ends = np.searchsorted(csr.indptr, np.linspace(0, csr.nnz, _PIECES + 1)[1:-1])
     bounds = np.unique([0, *ends.tolist(), csr.shape[0]]).tolist()
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(pairwise(bounds))
 
 
 def _product(A: Any, X: Any) -> Any:

@@ -1,0 +1,128 @@
+"""Strong rank-revealing QR: columns are exchanged while that makes the volume of those chosen grow by a factor."""
+
+import math
+from typing import Any, NamedTuple
+
+from array_api_compat import device
+
+from lina._core.array import adjoint, conjugate, epsilon, scalar, to_numpy
+from lina.linalg._column_basis import ColumnBasis, column_basis, take_columns
+from lina.linalg._pivoted_qr import numerical_rank, pivoted_qr
+
+# An exchange counts where it gains more than rounding.
+_MARGIN = 1e3
+# Rounding grows with every update, and with the volume.
+_MOST_UPDATES = 100
+
+_BLOCK_ENTRIES = 1 << 18  # a block stays in cache
+
+
+def strong_rrqr(xp: Any, A: Any, basis: ColumnBasis, bound: float) -> tuple[ColumnBasis, bool]:
+    """Exchange columns of ``basis`` until no exchange makes their volume grow by more than ``bound`` >= 1.
+
+    Returns the new basis, and whether its coefficients are at most ``bound`` in size. With the QR factors
+    R11 = R (k, k), R12, R22 of all columns these are the entries of R11^-1 R12; and every singular value of R11 is at
+    least that of ``A`` divided by q, every one of R22 at most that of ``A``, k places later, times q, where
+    q^2 = 1 + bound^2 k (n - k) (Gu, Eisenstat, SIAM J. Sci. Comput. 17 (1996) 848, theorem 3.2).
+
+    The volume, det(C^H C)^(1/2), limits the number of exchanges to log(largest possible / first) / log(bound). To
+    look for one costs 2 m n k flops at first, each one 8 n (m + k), by updates; after some of them the columns are
+    factored anew, and so at the end. Where their volume then has not grown as it should have, rounding decides.
+    """
+    limit = bound * (1 + _MARGIN * epsilon(A))
+    expected = -math.inf
+    while True:
+        rest, Z = _rest_norms(xp, A, basis), basis.coefficients(xp)
+        # what rounding makes of a column that lies in the span
+        noise = 10 * math.sqrt(basis.B.shape[0]) * epsilon(A) * (rest + _column_norms(xp, basis.B))
+        dual = xp.sqrt(xp.sum(xp.abs(basis.inverse) ** 2, axis=1))
+        i, j, gain = _best_exchange(xp, Z, dual, _above(xp, rest, noise), basis.indices)
+        volume = _log_volume(xp, basis)
+        if gain <= limit or volume < expected:
+            return basis, scalar(xp.max(xp.abs(Z))) <= limit
+        state, growth, count = _State.of(xp, A, basis), 1.0, 0
+        while gain > limit and growth < epsilon(A) ** -0.25 and count < _MOST_UPDATES:
+            state, growth, count = state.exchanged(xp, i, j), growth * gain, count + 1
+            i, j, gain = state.best_exchange(xp, noise)
+        indices = _sorted(xp, A, state.indices)
+        expected = volume + math.log(growth) / 2 if indices.shape[0] == state.indices.shape[0] else -math.inf
+        basis = column_basis(xp, A, indices)
+
+
+def _log_volume(xp: Any, basis: ColumnBasis) -> float:
+    """Return the logarithm of det(C^H C)^(1/2)."""
+    return -math.fsum(math.log(each) for each in to_numpy(xp.abs(xp.linalg.diagonal(basis.inverse))).tolist())
+
+
+def _sorted(xp: Any, A: Any, indices: Any) -> Any:
+    """Return ``indices`` with the most important first, without those whose columns are rounding beside the others."""
+    R, order = pivoted_qr(xp, xp.linalg.qr(take_columns(xp, A, indices))[1], indices.shape[0])
+    return xp.take(indices, order[: numerical_rank(xp, R, max(A.shape))])
+
+
+def _column_norms(xp: Any, M: Any) -> Any:
+    return xp.sqrt(xp.sum(xp.abs(M) ** 2, axis=0))
+
+
+def _rest_norms(xp: Any, A: Any, basis: ColumnBasis) -> Any:
+    """Return the norms of the columns of A - Q B, row block by row block: the difference is never stored whole."""
+    m, n = A.shape
+    step = max(1, _BLOCK_ENTRIES // n)
+    parts = [slice(start, min(start + step, m)) for start in range(0, m, step)]
+    squares = [xp.sum(xp.abs(A[part, :] - basis.Q[part, :] @ basis.B) ** 2, axis=0) for part in parts]
+    return xp.sqrt(sum(squares[1:], squares[0]))
+
+
+def _above(xp: Any, rest: Any, noise: Any) -> Any:
+    return xp.where(rest > noise, rest, xp.zeros_like(rest))
+
+
+def _best_exchange(xp: Any, Z: Any, dual: Any, rest: Any, indices: Any) -> tuple[int, int, float]:
+    """Return (i, j, gain): column j in the place of the i-th chosen makes the volume grow most, by the factor ``gain``.
+
+    ``dual`` (k,) are the norms of the rows of C^+, ``rest`` (n,) those of the columns of A - C Z.
+    """
+    chosen = xp.any(xp.arange(Z.shape[1], device=device(Z))[None, :] == indices[:, None], axis=0)
+    # lemma 3.1 of Gu and Eisenstat
+    gains = xp.abs(Z) ** 2 + (dual[:, None] * rest[None, :]) ** 2
+    gains = xp.where(chosen[None, :], xp.zeros_like(gains), gains)
+    i, j = divmod(int(xp.argmax(xp.reshape(gains, (-1,)))), gains.shape[1])
+    return i, j, math.sqrt(scalar(gains[i, j]))
+
+
+class _State(NamedTuple):
+    """For the columns C = A[:, indices] (m, k): Z = C^+ A (k, n), W = C^+ (k, m), E = A - C Z (m, n)."""
+
+    indices: Any
+    Z: Any
+    W: Any
+    E: Any
+
+    @staticmethod
+    def of(xp: Any, A: Any, basis: ColumnBasis) -> "_State":
+        W = basis.inverse @ adjoint(xp, basis.Q)
+        return _State(basis.indices, basis.coefficients(xp), W, A - basis.Q @ basis.B)
+
+    def best_exchange(self, xp: Any, noise: Any) -> tuple[int, int, float]:
+        dual = xp.sqrt(xp.sum(xp.abs(self.W) ** 2, axis=1))
+        return _best_exchange(xp, self.Z, dual, _above(xp, _column_norms(xp, self.E), noise), self.indices)
+
+    def exchanged(self, xp: Any, i: int, j: int) -> "_State":
+        """Return the state with column j of A in the place of the i-th one chosen.
+
+        First column i goes: u = W_i^H / |W_i| is the direction that only it had. Then column j comes, of which the
+        others leave v = E_j + u Z_ij / |W_i|.
+        """
+        w, z = self.W[i, :], self.Z[i, :]
+        size = xp.astype(xp.linalg.vector_norm(w), w.dtype)
+        u = conjugate(xp, w) / size
+        shared = (self.W @ conjugate(xp, w)) / size**2
+        Z, W = self.Z - shared[:, None] * z[None, :], self.W - shared[:, None] * w[None, :]
+        v = self.E[:, j] + u * (z[j] / size)
+        dual = conjugate(xp, v) / xp.sum(conjugate(xp, v) * v)
+        row = dual @ self.E + (dual @ u) * z / size
+        E = self.E + xp.stack([u, v], axis=1) @ xp.stack([z / size, -row], axis=0)
+        here = xp.arange(Z.shape[0], device=device(Z)) == i
+        column = Z[:, j] - xp.astype(here, Z.dtype)
+        Z, W = Z - column[:, None] * row[None, :], W - column[:, None] * dual[None, :]
+        return _State(xp.where(here, xp.full_like(self.indices, j), self.indices), Z, W, E)
