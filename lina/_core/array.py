@@ -65,6 +65,8 @@ def _type_name(value: Any) -> str:
 def _as_array(value: Any, name: str) -> Any:
     """Turn lists and data frames into numpy arrays, leave arrays as they are, refuse what would lose meaning."""
     if _library_of(value) == "torch":
+        if str(value.layout) != "torch.strided":
+            raise TypeError(f"{name} must be a dense tensor, got one of layout {value.layout} (try {name}.to_dense())")
         return value
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be an array without a mask, got numpy.ma.MaskedArray (fill it first)")
@@ -97,7 +99,7 @@ def _as_working_dtype(xp: Any, value: Any, name: str) -> Any:
         whole = False
     if whole:
         return xp.astype(value, _widest_real(xp))
-    wanted = "a boolean, integer, float or complex type of at most 64 bits a real number"
+    wanted = "entries that are booleans, integers, floats of at most 64 bits or complex numbers of two of these"
     raise TypeError(f"{name} must have {wanted}, got dtype {text}")
 
 
@@ -225,8 +227,8 @@ def from_numpy(values: np.ndarray, like: Any) -> Any:
     return xp.asarray(values.astype(dtype_name(like)), device=where)
 
 
-def check_rank(k: Any, limit: int, name: str = "k") -> int:
-    """Return ``k`` as an int in 1..limit."""
+def check_rank(k: Any, limit: int, name: str = "k", what: str = "min(m, n)") -> int:
+    """Return ``k`` as an int in 1..limit, which is ``what``."""
     try:
         if isinstance(k, (bool, np.bool_)):
             raise TypeError
@@ -234,7 +236,7 @@ def check_rank(k: Any, limit: int, name: str = "k") -> int:
     except TypeError:
         raise TypeError(f"{name} must be an int, got {type(k).__name__}") from None
     if not 1 <= value <= limit:
-        raise ValueError(f"{name} must be in 1..min(m, n) = 1..{limit}, got {value}")
+        raise ValueError(f"{name} must be in 1..{what} = 1..{limit}, got {value}")
     return value
 
 

@@ -59,7 +59,8 @@ def _orthonormal(xp: Any, C: Any) -> tuple[Any, Any] | None:
 def _preconditioned(xp: Any, C: Any, triangle: Any) -> tuple[Any, Any] | None:
     if triangle is None or scalar(xp.min(xp.abs(xp.linalg.diagonal(triangle)))) == 0.0:
         return None
-    rough = upper_inverse(xp, triangle / _phases(xp, triangle)[:, None])
+    # exact zeros below: LAPACK hands through what it finds there
+    rough = upper_inverse(xp, xp.triu(triangle / _phases(xp, triangle)[:, None]))
     found = _orthonormal(xp, C @ rough)
     return None if found is None else (found[0], rough @ found[1])
 

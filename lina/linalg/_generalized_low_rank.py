@@ -26,7 +26,7 @@ from lina.linalg._stopping import check_matrix
 from lina.linalg._thin_svd import certain_svd
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GeneralizedLowRank(LowRank):
     """The matrix C = left @ right between B and D, and how far B C D is from A.
 

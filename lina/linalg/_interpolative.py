@@ -25,7 +25,7 @@ from lina.linalg._stopping import check_matrix, check_stopping
 METHODS = ("auto", "sketch", "cpqr")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Interpolative(LowRank):
     """The matrix C @ Z (columns, ``axis=1``) or Z @ C (rows, ``axis=0``), and how far it is from the one given.
 

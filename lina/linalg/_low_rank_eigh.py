@@ -14,7 +14,7 @@ from lina.linalg._lowrank import LowRank
 NORMS = ("trace", "fro", "2")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LowRankEigh(LowRank):
     """The positive semidefinite matrix U @ diag(lam) @ U^H, and how far it is from the one that was given.
 
@@ -61,7 +61,7 @@ class LowRankEigh(LowRank):
 
     def truncate(self, k: int) -> "LowRankEigh":
         """Return the leading ``k`` terms; the error grows by the norm of the terms left out (triangle inequality)."""
-        k = check_rank(k, self.lam.shape[0])
+        k = check_rank(k, self.lam.shape[0], what="the rank")
         error = self.error + norm_of(to_numpy(self.lam[k:]).tolist(), self.norm)
         return replace(self, U=self.U[:, :k], lam=self.lam[:k], error=error)
 

@@ -1,15 +1,39 @@
 """What every low-rank result has in common: it acts as the matrix that it stands for."""
 
+from dataclasses import dataclass, fields
+from enum import StrEnum
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
 
-from lina._core.array import balance, divide, open_door
+from lina._core.array import balance, divide, dtype_name, open_door, to_numpy
 from lina.linalg._residual import residual_norm
 
 
-class LowRank:
+class Concise:
+    """A result that prints as its facts: arrays by their shape, certificates in words."""
+
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{each.name}={_concise(getattr(self, each.name))}" for each in fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({facts})"
+
+
+def _concise(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"<{dtype_name(value)} {' x '.join(map(str, shape))}>"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return repr(str(value)) if isinstance(value, StrEnum) else repr(value)
+
+
+class LowRank(Concise):
     """A matrix mean + left @ right of shape (m, n), kept as its factors (m, k), (k, n) and an optional mean (n,)."""
+
+    ndim = 2
+    # numpy shall leave products with an array on the left to __rmatmul__, and refuse sums
+    __array_ufunc__ = None
 
     def _factors(self) -> tuple[Any, Any, Any]:
         raise NotImplementedError
@@ -19,6 +43,17 @@ class LowRank:
         """Rows and columns of the matrix."""
         left, right, _ = self._factors()
         return left.shape[0], right.shape[1]
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the matrix."""
+        return self._factors()[0].dtype
+
+    @property
+    def relative_error(self) -> Any:
+        """``error / norm_A``, for results that have both; 0 where both are 0."""
+        error, norm = self.error, self.norm_A  # type: ignore[attr-defined]
+        return error if isinstance(norm, float) and norm == 0 else error / norm
 
     @property
     def rank(self) -> int:
@@ -38,10 +73,25 @@ class LowRank:
     def __matmul__(self, x: Any) -> Any:
         """Apply to a vector (n,) or a matrix (n, p) in 2 k (m + n) flops a column."""
         left, right, mean = self._factors()
+        given = tuple(getattr(x, "shape", ()))
+        if len(given) not in (1, 2) or given[0] != right.shape[1]:
+            n = right.shape[1]
+            raise ValueError(f"x must have shape ({n},) or ({n}, p) for {type(self).__name__} @ x, got {given}")
         y = left @ (right @ x)
         if mean is None:
             return y
         return y + (mean @ x if x.ndim == 1 else (mean @ x)[None, :])
+
+    def __rmatmul__(self, y: Any) -> Any:
+        """Apply from the right: y @ F for a vector (m,) or a matrix (p, m)."""
+        turned = self.T @ (y if y.ndim == 1 else array_namespace(y).matrix_transpose(y))
+        return turned if y.ndim == 1 else array_namespace(y).matrix_transpose(turned)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Let ``numpy.asarray`` form the matrix."""
+        if copy is False:
+            raise ValueError("copy must not be False: the matrix has to be formed")
+        return np.asarray(to_numpy(self.toarray()), dtype=dtype)
 
     def toarray(self) -> Any:
         """Return the matrix (m, n) itself."""
@@ -58,11 +108,12 @@ class LowRank:
         return residual_norm(xp, A, divide(left, scale), right) * scale
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Factored(LowRank):
     """The product left @ right of (m, k) and (k, n), kept as its factors."""
 
-    def __init__(self, left: Any, right: Any) -> None:
-        self.left, self.right = left, right
+    left: Any
+    right: Any
 
     def _factors(self) -> tuple[Any, Any, Any]:
         return self.left, self.right, None

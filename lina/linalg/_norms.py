@@ -12,6 +12,8 @@ _POWER_STEPS = 8
 
 def norm2_upper(xp: Any, M: Any) -> float:
     """Return min(norm(M, "fro"), sqrt(norm(M, 1) * norm(M, inf))) of a matrix (m, n), at least norm(M, 2)."""
+    if 0 in M.shape:
+        return 0.0
     size = xp.abs(M)
     one, infinity = xp.max(xp.sum(size, axis=0)), xp.max(xp.sum(size, axis=1))
     return min(scalar(frobenius(xp, M)), (scalar(one) * scalar(infinity)) ** 0.5)

@@ -37,7 +37,7 @@ from lina.linalg._update import (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PinvFactor(LowRank):
     """The pseudo-inverse A+ (n, m) of A = U diag(s) Vt, applied without being formed.
 
@@ -69,7 +69,8 @@ class PinvFactor(LowRank):
     dropped : float
         The part of ``error`` that rank decisions have dropped.
     least_cutoff : float
-        max(m, n) eps times the largest norm that has passed through updates: below it they leave only rounding.
+        max(m, n) eps times the largest norm that has passed through updates, or the rounding of all of them in
+        ``error`` where that is more: what lies below cannot count. Factor anew where it comes near ``s[-1]``.
     rtol, atol : float or None
         The tolerances that decide the rank after each update, as given to `pinv_factor`.
     """
@@ -165,7 +166,8 @@ class PinvFactor(LowRank):
         """Return the factor of a changed matrix of this shape, its rank decided anew."""
         terms = decompose(xp, change)
         eps = epsilon(self.s)
-        least = max(self.least_cutoff, max(shape) * eps * terms.peak)
+        # all that updates have rounded may have come to lie in one direction
+        least = max(self.least_cutoff, max(shape) * eps * terms.peak, self.error - self.dropped)
         cutoff = cutoff_for(shape, eps, self.rtol, self.atol)
         cutoff = cutoff._replace(atol=max(cutoff.atol, least))
         rank, condition, gap = _decide(terms.values, cutoff, self.dropped)

@@ -29,7 +29,7 @@ from lina.linalg._stopping import check_matrix, check_stopping
 METHODS = ("auto", "geqp3", "sketch", "strong")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PivotedQR(LowRank):
     """The matrix A with ``A[:, pivots] ~ Q @ R``, and how far it is from the one given.
 
@@ -70,7 +70,7 @@ class PivotedQR(LowRank):
 
     def truncate(self, k: int) -> "PivotedQR":
         """Return the factorisation after ``k`` steps; the error grows by the rows of ``R`` left out."""
-        k = check_rank(k, self.rank)
+        k = check_rank(k, self.rank, what="the rank")
         if k == self.rank:
             return self
         xp = array_namespace(self.R)

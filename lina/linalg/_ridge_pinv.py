@@ -174,8 +174,8 @@ def _filter(xp: Any, A: Any, s: Any, path: np.ndarray) -> Any:
     keep = spectrum_facts(xp, s, cutoff_for(A.shape, epsilon(A), None, None))[0]
     counted = xp.where(keep, s, xp.ones_like(s))
     with np.errstate(over="ignore"):
-        each = xp.reshape(from_numpy(path, s), (-1, *(1 for _ in s.shape)))
-        inverse = 1.0 / (counted + each / counted)  # no squares: they may be beyond the dtype
+        root = xp.reshape(from_numpy(np.sqrt(path), s), (-1, *(1 for _ in s.shape)))
+        inverse = 1.0 / (counted + root / counted * root)  # no squares: they, or eps, may be beyond the dtype
     weights = xp.where(keep, inverse, xp.zeros_like(inverse))
     if not is_lazy(weights):
         check_result(xp, weights)

@@ -30,7 +30,7 @@ from lina.linalg._stopping import check_stopping
 _LEAST_BLOCK, _LARGEST_BLOCK = 16, 128
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RPCholesky(LowRank):
     """The matrix F @ F^H, and how far it is from the positive semidefinite one whose entries were read.
 
@@ -73,7 +73,7 @@ class RPCholesky(LowRank):
     def truncate(self, k: int) -> "RPCholesky":
         """Return what the first ``k`` pivots give; the error grows by the trace of the rest."""
         xp, F = open_door(F=self.F)
-        k = check_rank(k, F.shape[1])
+        k = check_rank(k, F.shape[1], what="the rank")
         left_out = scalar(xp.sum(xp.abs(F[:, k:]) ** 2)) if k < F.shape[1] else 0.0
         return replace(self, F=F[:, :k], pivots=self.pivots[:k], error=self.error + left_out)
 

@@ -20,14 +20,15 @@ from lina._core.array import (
 )
 from lina._core.kernels import kernel, library
 from lina._core.random import generator
+from lina.linalg._lowrank import Concise
 
 KINDS = ("gaussian", "sparse_sign", "count", "srft")
 
 _NONZEROS = 8
 
 
-@dataclass(frozen=True, eq=False)
-class Sketch:
+@dataclass(frozen=True, eq=False, repr=False)
+class Sketch(Concise):
     """A random real matrix of shape (d, m) with E[S^T S] = I, applied as ``S @ A``.
 
     Attributes
@@ -63,7 +64,7 @@ class Sketch:
         return xp.astype(from_numpy(self.toarray(), like), A.dtype) @ A
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GaussianSketch(Sketch):
     """Independent normal entries of variance 1 / d: nothing embeds better, 2 d m n flops."""
 
@@ -74,7 +75,7 @@ class GaussianSketch(Sketch):
         return self.entries.copy()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SignSketch(Sketch):
     """A few entries +-1 / sqrt(z) in every column, at ``rows`` (z, m) with ``signs`` (z, m): 2 z m n flops."""
 
@@ -98,7 +99,7 @@ class SignSketch(Sketch):
         return self._sparse(A.real.dtype) @ np.ascontiguousarray(A)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CosineSketch(Sketch):
     """sqrt(m / d) times ``rows`` (d,) of the orthonormal cosine transform after ``signs`` (m,): O(m n log m) flops.
 

@@ -217,8 +217,10 @@ def _read(source: Any, name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]
                 raise ValueError(f"it holds {archive.files} and no header {_HEADER!r}")
             arrays = {each: archive[each] for each in archive.files}
         header = json.loads(arrays.pop(_HEADER).tobytes().decode())
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as reason:
-        raise ValueError(f"{name} must be whole and written by lina.linalg.save, found: {reason}") from reason
+    except (ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as reason:
+        # numpy takes whatever is no archive for a pickle, and says how to load it unsafely
+        found = "no archive of numpy" if "pickle" in str(reason) else reason
+        raise ValueError(f"{name} must be whole and written by lina.linalg.save, found: {found}") from reason
     if not isinstance(header, dict):
         raise ValueError(f"{name} must have a header that is an object, found {type(header).__name__}")
     return header, arrays

@@ -16,13 +16,14 @@ from lina._core.array import (
     scalar,
 )
 from lina._core.certificates import CertificateKind
+from lina.linalg._lowrank import Concise
 from lina.linalg._residual import residual_norm
 from lina.linalg._stopping import check_matrix
 from lina.linalg._truncated_svd.public import truncated_svd
 
 
-@dataclass(frozen=True, eq=False)
-class TwoSidedProjection:
+@dataclass(frozen=True, eq=False, repr=False)
+class TwoSidedProjection(Concise):
     """The minimiser of norm(A A^H M + M B^H B - M), and that norm.
 
     Attributes
@@ -120,7 +121,9 @@ def _padded(xp: Any, B: Any, r: int) -> Any:
 
 def _error(xp: Any, M: Any, A: Any, B: Any, norm: float) -> float:
     """Return norm(M - A (A^H M) - (M B^H) B, "fro"), the rounding of the inner products included."""
-    left = xp.concat([A, M @ adjoint(xp, B)], axis=1)
-    right = xp.concat([adjoint(xp, A) @ M, B], axis=0)
+    # the size of M shared by both factors, so that the bound of their rounding does not depend on it
+    root = norm**0.5 if norm > 0 else 1.0
+    left = xp.concat([A * root, M @ adjoint(xp, B) / root], axis=1)
+    right = xp.concat([adjoint(xp, A) @ M / root, B * root], axis=0)
     sizes = scalar(frobenius(xp, A)) + scalar(frobenius(xp, B))
     return residual_norm(xp, M, left, right) + 2 * epsilon(M) * sizes * norm

@@ -1,12 +1,23 @@
 """Cases that once were wrong: each sentence is a defect that does not come back."""
 
 import contextlib
+import io
 
 import numpy as np
 import pytest
 
-from lina.linalg import interpolative, pinv, truncated_svd
-from tests.linalg.matrices import with_spectrum
+from lina.linalg import (
+    interpolative,
+    load,
+    pinv,
+    pinv_factor,
+    qr_pivoted,
+    ridge_pinv,
+    save,
+    truncated_svd,
+    two_sided_projection,
+)
+from tests.linalg.matrices import hilbert, with_spectrum
 
 EPS = np.finfo(float).eps
 
@@ -77,3 +88,71 @@ def test_an_enormous_atol_leaves_nothing_and_an_honest_gap():
     info = pinv(1e-300 * np.random.default_rng(0).standard_normal((100, 90)), atol=1e10, return_info=True)[1]
     assert info.rank == 0
     assert info.gap > 1
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4, 1e10])
+@pytest.mark.parametrize("bound", [1.0, 1.1, 2.0])
+def test_the_scale_of_a_matrix_does_not_break_its_pivoted_qr(scale, bound):
+    for seed in range(5):
+        A = scale * hilbert(12)
+        F = qr_pivoted(A, method="sketch", max_coef=bound, rng=seed)
+        assert np.linalg.norm(A - F.toarray()) <= F.error
+        assert F.max_abs_coef <= bound * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_hundreds_of_updates_do_not_turn_rounding_into_rank(seed):
+    rng = np.random.default_rng(seed)
+    V = rng.standard_normal((3, 8))
+    B = rng.standard_normal((10, 3)) @ V
+    F = pinv_factor(B)
+    for t in range(400):
+        row = rng.standard_normal(3) @ V
+        F = F.update(np.eye(10)[t % 10], row - B[t % 10])
+        B[t % 10] = row
+        assert F.rank == 3
+    assert np.linalg.norm(F.toarray() - np.linalg.pinv(B, rcond=1e-12)) < 1e-10 * np.linalg.norm(F.toarray())
+
+
+def test_a_factor_of_rank_zero_takes_updates_of_nothing():
+    F = pinv_factor(np.zeros((3, 2)))
+    assert F.update([0.0, 0, 0], [1.0, 2]).rank == 0
+    assert F.update([0.0, 0, 1], [0.0, 0]).rank == 0
+
+
+@pytest.mark.parametrize("scale", [1, 1e4, 1e8, 1e16, 1e20])
+def test_the_certificate_of_a_two_sided_projection_scales_with_the_matrix(scale):
+    assert two_sided_projection(np.diag([1.0, 1, 1e-12, 0, 0]) * scale, 1).error / scale < 1.1e-12
+
+
+def test_a_ridge_beyond_single_precision_keeps_its_digits():
+    one = np.eye(2, dtype=np.float32)
+    for size, eps in ((1e25, 1e40), (1e-24, 1e-47), (1e-22, 9e-45)):
+        expected = size / (size**2 + eps)
+        assert ridge_pinv(one * np.float32(size), eps)[0, 0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_iterator_of_zeros_is_a_zero_matrix():
+    F = truncated_svd(iter([np.zeros((2, 2))] * 2), 1, rng=0)
+    assert (F.error, float(F.s[0])) == (0.0, 0.0)
+
+
+def test_converged_means_that_the_certified_error_meets_the_tolerance_to_the_last_digit():
+    for seed in range(20):
+        A = np.random.default_rng(seed).standard_normal((30, 20)) * 0.6 ** np.arange(20)
+        s = np.linalg.svd(A, compute_uv=False)
+        rtol = np.linalg.norm(s[8:]) / np.linalg.norm(s) * (1 + 1e-12)
+        for method in ("svd", "gram", "krylov"):
+            F = truncated_svd(A, rtol=rtol, method=method, rng=seed)
+            assert F.status == "converged"
+            assert F.error <= rtol * F.norm_A
+
+
+@pytest.mark.parametrize(("offset", "value"), [(10, 77), (6, 109), (8, 1)])
+def test_a_damaged_directory_of_a_file_is_an_error_that_names_it(offset, value):
+    file = io.BytesIO()
+    save(file, truncated_svd(np.eye(3), 2))
+    damaged = bytearray(file.getvalue())
+    damaged[damaged.rfind(b"PK\x01\x02") + offset] = value
+    with pytest.raises(ValueError, match="file must be whole"):
+        load(io.BytesIO(bytes(damaged)))

@@ -7,7 +7,7 @@ from lina._core.certificates import CertificateKind
 from lina.linalg._lowrank import LowRank
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CR(LowRank):
     """The product X[:, indices] @ weights @ Y[indices, :], and how far it is from X @ Y.
 

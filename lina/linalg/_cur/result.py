@@ -23,7 +23,7 @@ class Skeleton(LowRank):
         return self.core_rank
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CUR(Skeleton):
     """The matrix C @ core @ R, and how far it is from the one given.
 
@@ -72,7 +72,7 @@ class CUR(Skeleton):
     right: Any
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CURCompletion(Skeleton):
     """The matrix C @ core @ R of which only the columns C and the rows R were seen.
 

@@ -21,6 +21,7 @@ from lina._core.array import (
 )
 from lina._core.certificates import CertificateKind
 from lina._core.random import generator
+from lina.linalg._lowrank import Concise
 from lina.linalg._pinv.outcome import cutoff_for
 from lina.linalg._residual import projection_error
 from lina.linalg._select_columns.choose import RULES, choose_columns
@@ -32,8 +33,8 @@ from lina.linalg._thin_svd import certain_svd
 METHODS = tuple(RULES)
 
 
-@dataclass(frozen=True, eq=False)
-class ColumnSelection:
+@dataclass(frozen=True, eq=False, repr=False)
+class ColumnSelection(Concise):
     """Some columns (rows) of a matrix, and how much of it is outside the space that they span.
 
     Attributes

@@ -41,9 +41,10 @@ class Blocks(Sliced):
 
     def __init__(self, source: RowBlocks, center: bool) -> None:
         reading = iter(source)
-        first = next(reading, None)
-        if first is None:
-            raise ValueError("A must have at least one row, got no blocks")
+        try:
+            first = next(reading)
+        except StopIteration:
+            raise ValueError("A must have at least one row, got no blocks") from None
         xp, first = open_door(A=first)
         if first.ndim != 2 or first.shape[1] == 0:
             raise ValueError(f"A must have blocks of shape (b, n), got {tuple(first.shape)}")

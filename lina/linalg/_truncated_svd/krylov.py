@@ -115,17 +115,17 @@ def krylov_svd(matrix: Matrix, request: Request, rng: np.random.Generator) -> Fa
         settled = status is Status.CONVERGED and needed_rank(values, rest, goal) is None
         if status is not None and not (settled and chain.hides_ties(values, goal.rank) and chain.restart()):
             break
-        if status is None and not chain.next() and not _resume(chain, goal):
+        if status is None and not chain.next() and not _resume(chain, goal, values):
             # the basis spans the row space, or what A^H A shows of it
             status, rest = Status.ROUNDING, _unseen(matrix, basis)
             break
     return _extract(matrix, basis, values, Z, goal, status, rest)
 
 
-def _resume(chain: _Chain, goal: Goal) -> bool:
+def _resume(chain: _Chain, goal: Goal, values: list[float]) -> bool:
     """Start again where a chain has ended too early: random blocks fill the rank, or see what it did not lead to."""
     if goal.target is None:
-        return chain.basis.size < goal.rank and chain.restart()
+        return (chain.basis.size < goal.rank or chain.hides_ties(values, goal.rank)) and chain.restart()
     return not chain.matrix.whole and not chain.silent and chain.restart()
 
 

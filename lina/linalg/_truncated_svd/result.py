@@ -1,6 +1,7 @@
 """The result of truncated_svd."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -9,8 +10,11 @@ from lina._core.array import check_rank, frobenius, scalar
 from lina._core.certificates import CertificateKind, Status
 from lina.linalg._lowrank import LowRank
 
+# What these leave over is orthogonal to every term, so that dropped terms join it as squares.
+_PROJECTIONS = ("gram", "krylov", "svd")
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class TruncatedSVD(LowRank):
     """The matrix mean + U @ diag(s) @ Vt, and how far it is from the one that was given.
 
@@ -25,7 +29,8 @@ class TruncatedSVD(LowRank):
     error : float
         Norm of the difference to the matrix, absolute, in the norm that was asked for.
     error_kind : CertificateKind
-        "rigorous" or "probabilistic": an upper bound, rounding included.
+        "rigorous" or "probabilistic": an upper bound, rounding included. A single pass whose error is too small for
+        that returns an "estimate".
     failure_probability : float
         Probability that ``error`` is no upper bound; 0 for a rigorous one.
     norm_A : float
@@ -36,7 +41,8 @@ class TruncatedSVD(LowRank):
         "converged", "max_passes" (the passes ran out first), "max_rank" (k was reached before the tolerance) or
         "rounding" (the tolerance lies below what can be certified in this dtype).
     method : str
-        The algorithm that ran: "gram", "krylov" or "svd".
+        The algorithm that ran: "gram", "krylov", "svd" or "single_pass"; "streaming" and "update" where the result
+        comes from `StreamingSVD` or from `svd_update`, `svd_append`, `svd_delete`.
     mean : array, shape (n,), or None
         Column means, with ``center=True``.
     """
@@ -56,20 +62,17 @@ class TruncatedSVD(LowRank):
     def _factors(self) -> tuple[Any, Any, Any]:
         return self.U * array_namespace(self.U).astype(self.s, self.U.dtype), self.Vt, self.mean
 
+    def __iter__(self) -> Iterator[Any]:
+        """Unpack as U, s, Vt."""
+        return iter((self.U, self.s, self.Vt))
+
     def truncate(self, k: int) -> "TruncatedSVD":
-        """Return the leading ``k`` terms; the error grows by the terms left out (Frobenius norm or 2-norm bound)."""
-        k = check_rank(k, self.s.shape[0])
+        """Return the leading ``k`` terms; what is left out is added to the error.
+
+        As squares for "gram", "krylov" and "svd", whose error is orthogonal to the terms; otherwise as it is.
+        """
+        k = check_rank(k, self.s.shape[0], what="the rank")
         left_out = scalar(frobenius(array_namespace(self.s), self.s[k:])) if k < self.s.shape[0] else 0.0
-        return TruncatedSVD(
-            self.U[:, :k],
-            self.s[:k],
-            self.Vt[:k, :],
-            (self.error**2 + left_out**2) ** 0.5,
-            self.error_kind,
-            self.failure_probability,
-            self.norm_A,
-            self.passes,
-            self.status,
-            self.method,
-            self.mean,
-        )
+        squares = self.method in _PROJECTIONS
+        error = (self.error**2 + left_out**2) ** 0.5 if squares else self.error + left_out
+        return replace(self, U=self.U[:, :k], s=self.s[:k], Vt=self.Vt[:k, :], error=error)

@@ -27,7 +27,7 @@ def single_pass_svd(matrix: Matrix, request: Request, rng: np.random.Generator) 
     Y, W = matrix.together(X)
     goal = request.goal(matrix)
     if matrix.norm == 0:
-        return zero_factors(matrix, goal)
+        return zero_factors(matrix, goal)._replace(certificate=Certificate(0.0, CertificateKind.RIGOROUS))
     tall = xp.matrix_transpose(Y)
     Q = orthonormal_columns(xp, tall)
     R = xp.triu(adjoint(xp, Q) @ tall)
