@@ -27,6 +27,10 @@ _BLOCK_FOR_TOLERANCE = 32
 _LEAST_ROWS = 24
 # Where a pass costs what its columns cost, narrow blocks reach the same error with half the columns.
 _NARROW = 16
+# So few passes are best spent on wide blocks.
+_MANY_PASSES = 12
+# A tolerance is met with too many terms at first: blocks are added while they lower the number by this share.
+_WORTH_FEWER_TERMS = 0.03
 # Four blocks move the matrix 7 times, where seven subspace iterations move it 16 times for the same accuracy.
 _LEAST_BLOCKS = 4
 # A further block is not worth its two passes when the last one lowered the squared error by less than this share;
@@ -43,10 +47,11 @@ class _Chain:
     def __init__(self, matrix: Matrix, request: Request, rng: np.random.Generator) -> None:
         self.matrix, self.rng = matrix, rng
         xp, (m, n) = matrix.xp, matrix.shape
-        self.narrow = matrix.narrow and request.max_passes is None
+        self.narrow = matrix.narrow and (request.max_passes is None or request.max_passes > _MANY_PASSES)
         self.width = min(_width(request, self.narrow, n), n)
         self.basis = Basis(xp)
         self.starts = self.length = 0
+        self.needed: int | None = None
         if request.max_passes is not None and request.max_passes % 2 == 0 and not matrix.fused:
             draw = matrix.backward(gaussian(rng, (self.width, m), matrix.like))  # begin on the other side
         else:
@@ -81,6 +86,11 @@ class _Chain:
         self.V = self.basis.new(draw)
         self.starts, self.length = self.starts + 1, 0
         return self.V is not None
+
+    def shrinks(self, needed: int) -> bool:
+        """Whether one more block may meet the tolerance with noticeably fewer terms than are ``needed`` now."""
+        before, self.needed = self.needed, needed
+        return needed > 1 and (before is None or needed < (1 - _WORTH_FEWER_TERMS) * before)
 
     def hides_ties(self, values: list[float], rank: int) -> bool:
         """Whether a singular value may have further copies: blocks show no more of them than they have rows."""
@@ -138,7 +148,8 @@ def _decide(chain: _Chain, goal: Goal, values: list[float], gain: float) -> tupl
         rest = _rest(matrix, basis, goal.target, values)
         needed = needed_rank(values, rest, goal)
         if needed is not None and needed <= limit:
-            return Status.CONVERGED, rest
+            spent = goal.max_passes is not None and matrix.passes + 2 > goal.max_passes
+            return (None if chain.shrinks(needed) and not spent else Status.CONVERGED), rest
     if len(values) >= goal.rank and _settled(chain, gain, matrix.beyond(basis, values, limit)):
         return Status.CONVERGED, rest
     cost = 1 if matrix.fused else 2
