@@ -68,9 +68,7 @@ def _preconditioned(xp: Any, C: Any, triangle: Any) -> tuple[Any, Any] | None:
 def _householder(xp: Any, C: Any) -> tuple[Any, Any]:
     Q, R = xp.linalg.qr(C)
     phases = _phases(xp, R)
-    Q, R = Q * phases[None, :], R / phases[:, None]
-    zero = xp.astype(xp.linalg.diagonal(R) == 0, R.dtype)  # only columns of zeros are left to choose
-    return Q, upper_inverse(xp, R + zero[:, None] * xp.eye(R.shape[0], dtype=R.dtype, device=device(R)))
+    return Q * phases[None, :], upper_inverse(xp, R / phases[:, None])
 
 
 def _phases(xp: Any, R: Any) -> Any:
@@ -82,4 +80,7 @@ def _phases(xp: Any, R: Any) -> Any:
 
 
 def upper_inverse(xp: Any, R: Any) -> Any:
+    """Return the inverse of an upper triangle (k, k), with 1 for a zero on its diagonal: a column of zeros chosen."""
+    zero = xp.astype(xp.linalg.diagonal(R) == 0, R.dtype)
+    R = R + zero[:, None] * xp.eye(R.shape[0], dtype=R.dtype, device=device(R))
     return adjoint(xp, triangular_inverse(xp, adjoint(xp, R)))

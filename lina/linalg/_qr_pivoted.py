@@ -194,5 +194,9 @@ def _trapezoid(xp: Any, basis: ColumnBasis) -> tuple[Any, Any]:
 
 
 def _largest_coefficient(xp: Any, R: Any) -> float:
+    """Return the largest entry of R11^-1 R12 in size."""
     k, n = R.shape
-    return scalar(xp.max(xp.abs(upper_inverse(xp, R[:, :k]) @ R[:, k:]))) if n > k else 0.0
+    if n == k or scalar(xp.abs(R[0, 0])) == 0.0:
+        return 0.0
+    R = R / R[0, 0]  # the inverse shall not leave the range
+    return scalar(xp.max(xp.abs(upper_inverse(xp, R[:, :k]) @ R[:, k:])))

@@ -33,6 +33,7 @@ CLASSES: dict[str, str] = {
     "LowRankEigh": "lina.linalg._low_rank_eigh:LowRankEigh",
     "PinvFactor": "lina.linalg._pinv_factor:PinvFactor",
     "PinvInfo": "lina.linalg._pinv.public:PinvInfo",
+    "PivotedQR": "lina.linalg._qr_pivoted:PivotedQR",
     "RPCholesky": "lina.linalg._rpcholesky:RPCholesky",
     "Scree": "lina.linalg._streaming_svd.certify:Scree",
     "SignSketch": "lina.linalg._sketch:SignSketch",

@@ -35,10 +35,9 @@ def strong_rrqr(xp: Any, A: Any, basis: ColumnBasis, bound: float) -> tuple[Colu
         rest, Z = _rest_norms(xp, A, basis), basis.coefficients(xp)
         # what rounding makes of a column that lies in the span
         noise = 10 * math.sqrt(basis.B.shape[0]) * epsilon(A) * (rest + _column_norms(xp, basis.B))
-        dual = xp.sqrt(xp.sum(xp.abs(basis.inverse) ** 2, axis=1))
-        i, j, gain = _best_exchange(xp, Z, dual, _above(xp, rest, noise), basis.indices)
+        i, j, gain = _best_exchange(xp, Z, _row_norms(xp, basis.inverse), _above(xp, rest, noise), basis.indices)
         volume = _log_volume(xp, basis)
-        if gain <= limit or volume < expected:
+        if not gain > limit or volume < expected:  # no number where the columns are dependent beyond all range
             return basis, scalar(xp.max(xp.abs(Z))) <= limit
         state, growth, count = _State.of(xp, A, basis), 1.0, 0
         while gain > limit and growth < epsilon(A) ** -0.25 and count < _MOST_UPDATES:
@@ -64,6 +63,12 @@ def _column_norms(xp: Any, M: Any) -> Any:
     return xp.sqrt(xp.sum(xp.abs(M) ** 2, axis=0))
 
 
+def _row_norms(xp: Any, W: Any) -> Any:
+    """Return the norms of the rows of ``W``, which is large where the columns chosen are nearly dependent."""
+    scale = xp.max(xp.abs(W))
+    return scale * xp.sqrt(xp.sum(xp.abs(W / xp.astype(scale, W.dtype)) ** 2, axis=1))
+
+
 def _rest_norms(xp: Any, A: Any, basis: ColumnBasis) -> Any:
     """Return the norms of the columns of A - Q B, row block by row block: the difference is never stored whole."""
     m, n = A.shape
@@ -83,11 +88,13 @@ def _best_exchange(xp: Any, Z: Any, dual: Any, rest: Any, indices: Any) -> tuple
     ``dual`` (k,) are the norms of the rows of C^+, ``rest`` (n,) those of the columns of A - C Z.
     """
     chosen = xp.any(xp.arange(Z.shape[1], device=device(Z))[None, :] == indices[:, None], axis=0)
+    size, other = xp.abs(Z), dual[:, None] * rest[None, :]
+    scale = 2.0 ** math.frexp(max(scalar(xp.max(size)), scalar(xp.max(other))))[1]
     # lemma 3.1 of Gu and Eisenstat
-    gains = xp.abs(Z) ** 2 + (dual[:, None] * rest[None, :]) ** 2
+    gains = (size / scale) ** 2 + (other / scale) ** 2
     gains = xp.where(chosen[None, :], xp.zeros_like(gains), gains)
     i, j = divmod(int(xp.argmax(xp.reshape(gains, (-1,)))), gains.shape[1])
-    return i, j, math.sqrt(scalar(gains[i, j]))
+    return i, j, scale * math.sqrt(scalar(gains[i, j]))
 
 
 class _State(NamedTuple):
@@ -104,8 +111,8 @@ class _State(NamedTuple):
         return _State(basis.indices, basis.coefficients(xp), W, A - basis.Q @ basis.B)
 
     def best_exchange(self, xp: Any, noise: Any) -> tuple[int, int, float]:
-        dual = xp.sqrt(xp.sum(xp.abs(self.W) ** 2, axis=1))
-        return _best_exchange(xp, self.Z, dual, _above(xp, _column_norms(xp, self.E), noise), self.indices)
+        rest = _above(xp, _column_norms(xp, self.E), noise)
+        return _best_exchange(xp, self.Z, _row_norms(xp, self.W), rest, self.indices)
 
     def exchanged(self, xp: Any, i: int, j: int) -> "_State":
         """Return the state with column j of A in the place of the i-th one chosen.
@@ -114,9 +121,9 @@ class _State(NamedTuple):
         others leave v = E_j + u Z_ij / |W_i|.
         """
         w, z = self.W[i, :], self.Z[i, :]
-        size = xp.astype(xp.linalg.vector_norm(w), w.dtype)
-        u = conjugate(xp, w) / size
-        shared = (self.W @ conjugate(xp, w)) / size**2
+        size = xp.astype(_row_norms(xp, w[None, :])[0], w.dtype)
+        u = conjugate(xp, w / size)
+        shared = (self.W @ u) / size
         Z, W = self.Z - shared[:, None] * z[None, :], self.W - shared[:, None] * w[None, :]
         v = self.E[:, j] + u * (z[j] / size)
         dual = conjugate(xp, v) / xp.sum(conjugate(xp, v) * v)

@@ -41,7 +41,7 @@ ROWS = [
         arrays=matrix(90, 70),
         outputs=_svd_outputs,
         error=low_rank_error,
-        hostile=RANK_6,
+        hostile={**RANK_6, "sparse": ()},
         backends=("numpy", "numpy:readonly", "strict", "strictest", "torch", "jax", "dask"),
         memory=8.0,
     ),
@@ -51,7 +51,7 @@ ROWS = [
         arrays=matrix(70, 90),
         outputs=_svd_outputs,
         error=low_rank_error,
-        hostile=RANK_6,
+        hostile={**RANK_6, "sparse": ()},
         memory=12.0,
     ),
     Operation(

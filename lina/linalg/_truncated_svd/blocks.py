@@ -128,7 +128,7 @@ class Blocks(Sliced):
         """Move the offset to the mean; return by how much the sum of squares shrinks."""
         visit.recentre(self.shape[0], delta)
         self._offset = self._offset + delta
-        self.mean = self._offset * (self.scale or 1.0)
+        self.subtracted(self._offset * (self.scale or 1.0))
         return self.shape[0] * scalar(frobenius(self.xp, delta)) ** 2
 
     def _widen(self, raw: Any, so_far: float) -> tuple[float, float]:

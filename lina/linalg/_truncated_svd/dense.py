@@ -48,7 +48,7 @@ class Dense(Matrix):
     def residual(self, left: Any, right: Any) -> float:
         """Return norm(A - left @ right, "fro") from the residual itself, rounding included."""
         self.passes += 1
-        return residual_norm(self.xp, self.A, left, right)
+        return residual_norm(self.xp, self.A, left, right) + self.lost
 
     def certify(self, factors: Factors) -> Certificate:
         """Return the Frobenius norm of what the factors leave over, lazy for a lazy matrix."""

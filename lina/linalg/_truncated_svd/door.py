@@ -54,12 +54,13 @@ def _wide(A: Any, method: str) -> bool:
 def _enter_dense(A: Any, center: bool, method: str) -> Entrance:
     xp, A = open_door(min_ndim=2, A=A)
     check_matrix(A, lazy=True)
-    mean = xp.mean(A, axis=0) if center else None
+    mean = xp.sum(A, axis=0) / A.shape[0] if center else None
     scaled, norm, scale = balance(xp, A if mean is None else A - mean[None, :], "A")
     check_norm(A, norm, scale, "A")
     flip = _wide(A, method)
     matrix = Dense(xp, xp.matrix_transpose(scaled) if flip else scaled, norm, scale)
-    matrix.mean = mean
+    if mean is not None:
+        matrix.subtracted(mean)
     return Entrance(matrix, flip, is_lazy(A))
 
 

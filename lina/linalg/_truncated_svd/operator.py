@@ -42,6 +42,8 @@ class Operator(Matrix):
         self.G = gaussian(rng, (_PROBES, self.shape[1]), like)
         self.AG, norm, self.scale = balance(xp, self.forward(self.G), "A")
         self._set_shift(flip)
+        if self.mean is not None:
+            self.subtracted(self.mean)
         self.passes, self.overhead = 0, self.overhead + 1
         self.size = self.norm = norm / math.sqrt(_PROBES)
 
@@ -64,7 +66,7 @@ class Operator(Matrix):
 
     def _bound(self, E: Any) -> float:
         """Return a bound of norm(M, "fro") from the images E (p, m) of the probes under M."""
-        return float(np.linalg.norm(E)) / math.sqrt(_PROBES * _SHARE) + 4 * epsilon(E) * self.size
+        return float(np.linalg.norm(E)) / math.sqrt(_PROBES * _SHARE) + 4 * epsilon(E) * self.size + self.lost
 
     def beyond(self, basis: Any, values: list[float], limit: int) -> float:
         """Return a bound of what the leading ``limit`` Ritz values leave over."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from array_api_compat import device
 
-from lina._core.array import check_rank, conjugate, epsilon, frobenius, scalar
+from lina._core.array import check_rank, conjugate, epsilon, frobenius, is_lazy, scalar
 from lina._core.certificates import Certificate, CertificateKind, Status
 from lina.linalg._orthonormal import orthonormal_columns
 
@@ -25,6 +25,8 @@ class Matrix:
         Frobenius norm of the matrix, and of what the sums run over, which is larger where ``shift`` takes most away.
     scale : float
         What all products were divided by.
+    lost : float
+        Rounding of the subtraction of a mean, in norm: part of every error.
     passes, overhead : int
         Readings by the algorithm, which ``max_passes`` limits, and those for means, norms and certificates.
     fused : bool
@@ -43,6 +45,7 @@ class Matrix:
         self.xp, self.like, self.shape, self.norm, self.scale = xp, like, shape, norm, scale
         self.size = norm
         self.mean: Any = None
+        self.lost = 0.0
         self.shift: tuple[Any, Any] | None = None
         self.passes = self.overhead = 0
 
@@ -91,6 +94,16 @@ class Matrix:
         Y = self.forward(X) - (X @ T(right)) @ T(left)
         return self.backward(Y) - (Y @ conjugate(xp, left)) @ conjugate(xp, right)
 
+    def subtracted(self, mean: Any) -> None:
+        """Note the ``mean`` (n,), unscaled, that was or is taken off every one of the rows."""
+        self.mean = mean
+        if is_lazy(mean):
+            return
+        largest = scalar(self.xp.max(self.xp.abs(mean)))
+        size = largest * scalar(frobenius(self.xp, mean / largest)) if largest > 0 else 0.0
+        # of the two sides the larger, whichever way round the matrix is held
+        self.lost = epsilon(self.like) * math.sqrt(max(self.shape)) * size / self.scale
+
     def norm_at_least(self, captured: float) -> Any:  # noqa: ARG002
         """Return the Frobenius norm, or a lower bound where only the part ``captured`` by a basis is certain."""
         return self.norm
@@ -103,7 +116,7 @@ class Matrix:
         """Return sqrt(norm^2 - captured^2), rounding included; None where the difference has lost its digits."""
         doubt = self.doubt() * self.size**2
         difference = (self.norm - captured) * (self.norm + captured)
-        return math.sqrt(difference + doubt) if difference > 1e3 * doubt else None
+        return math.sqrt(difference + doubt) + self.lost if difference > 1e3 * doubt else None
 
     def doubt(self) -> float:
         """Return the rounding of the sums of squares of the matrix and of its projections, over ``size ** 2``."""

@@ -38,8 +38,17 @@ def truncated_svd(
 
     Parameters
     ----------
-    A : array_like, shape (m, n)
-        Dense. Integers and booleans are promoted to float64, half precisions to float32.
+    A : array_like, sparse array, operator, RowBlocks or iterator, shape (m, n)
+        What can be read, from everything to little:
+
+        - an array of any library;
+        - a sparse array or matrix of scipy, in any format; it is never filled;
+        - an operator: an object with ``shape``, ``dtype``, ``matmat`` or ``matvec``, and ``rmatmat`` or ``rmatvec``,
+          such as ``scipy.sparse.linalg.LinearOperator``; with a side of at most 64 its entries are formed;
+        - `RowBlocks`, read block by block as often as needed: memory-mapped arrays, files;
+        - an iterator (generator) over blocks of rows (b, n), read once by the single pass.
+
+        Integers and booleans are promoted to float64, half precisions to float32.
     k : int, optional
         Number of triplets, in 1..min(m, n). With a tolerance: at most so many.
     rtol, atol : float, optional
@@ -47,51 +56,67 @@ def truncated_svd(
         At least one of ``k``, ``rtol``, ``atol`` is needed.
     norm : {"fro", "2"}
         The norm of the tolerance and of ``error``.
-    method : {"auto", "gram", "krylov", "svd"}
-        Eigenvectors of the smaller Gram matrix; randomised block Krylov; the whole SVD, cut off. "gram" hands over
-        to "svd" where the triplets wanted lie below 1e-5 (float64) of the largest.
+    method : {"auto", "gram", "krylov", "single_pass", "svd"}
+        Eigenvectors of the smaller Gram matrix; randomised block Krylov; one reading; the whole SVD, cut off.
+        "gram" hands over to "svd" where the triplets wanted lie below 1e-5 (float64) of the largest. "single_pass"
+        needs ``k``; no operator can take it. "gram" and "svd" form the entries of an operator.
     center : bool
-        Subtract the mean of each column first (principal component analysis); a copy of ``A`` is made.
+        Subtract the mean of each column first (principal component analysis). Of an array a copy is made, of blocks
+        one at a time; sparse matrices and operators are corrected by a term of rank one.
     max_passes : int, optional
-        "krylov" is used and reads ``A`` at most so often, at least 2 times; the certificate and the norm of ``A``
-        (``rtol`` with ``norm="2"``) are not included. By default it stops when a further pass would not lower the
-        error by as much as 1 %, after 7 passes or more.
+        1 means "single_pass". From 2 on "krylov" is used and reads ``A`` at most so often; the certificate, the mean
+        and the norm of ``A`` (``rtol`` with ``norm="2"``) are not included. By default it stops when a further pass
+        would not lower the error by as much as 1 %, after 7 passes or more.
     rng : int, numpy.random.Generator or None
-        Start of the Krylov blocks and of the 2-norm probes.
+        Start of the Krylov blocks, sketch of the single pass, and probes of the certificates.
 
     Returns
     -------
     TruncatedSVD
         ``U`` (m, k), ``s`` (k,), ``Vt`` (k, n), ``error``, ``error_kind``, ``failure_probability``, ``passes``,
-        ``status``. It acts as a matrix: ``F @ x``, ``F.T @ y``, ``F.toarray()``, ``F.truncate(k)``.
+        ``status``, in the library of the array or of the blocks, otherwise of numpy. It acts as a matrix: ``F @ x``,
+        ``F.T @ y``, ``F.toarray()``, ``F.truncate(k)``.
 
     Raises
     ------
     TypeError
-        If ``A`` is no dense array of numbers, ``k`` no int, or ``rng`` none of the above.
+        If ``A`` is none of the above (what an operator lacks is named), ``k`` no int, or ``rng`` none of the above.
     ValueError
-        If ``A`` is not a finite nonempty matrix, ``k`` is out of range, a tolerance is negative, or nothing says
-        where to stop. Values of traced (jax) and lazy (dask) arrays are not looked at: these need ``k``, and the
-        whole SVD is used.
-
+        If ``A`` is not a finite nonempty matrix, ``k`` is out of range, a tolerance is negative, nothing says where
+        to stop, ``method`` or ``max_passes`` asks for what ``A`` cannot do, or blocks do not fit together. Values of
+        traced (jax) and lazy (dask) arrays are not looked at: these need ``k``, and the whole SVD is used.
     OverflowError
         If the Frobenius norm of ``A`` exceeds half the range of the dtype.
 
     Notes
     -----
     The error in the Frobenius norm is rigorous: norm(A)^2 - norm(s)^2 while that difference keeps its digits, the
-    residual itself below. In the 2-norm it is the next singular value where the algorithm knows it ("svd",
-    "gram"), otherwise a bound that fails with probability 1e-10: for a Gaussian x, norm(E^H E x) is at least
-    norm(E, 2)^2 abs(g) with g normal, and ten independent g are all below 0.1257 in size with that probability.
-    It exceeds the error by a factor of 3 to 10 as a rule.
+    residual itself below, formed block by block of its rows. In the 2-norm it is the next singular value where the
+    algorithm knows it ("svd", "gram"), otherwise a bound that fails with probability 1e-10: for a Gaussian x,
+    norm(E^H E x) is at least norm(E, 2)^2 abs(g) with g normal, and ten independent g are all below 0.1257 in size
+    with that probability. It exceeds the error by a factor of 3 to 10 as a rule. Two kinds of input know less:
+
+    - The Frobenius norm of an operator can only be probed. Its ``error`` is 5 times the root mean square of
+      norm(E g) over 24 Gaussian g ("probabilistic"): a chi-square bound (see [4]) that
+      fails with probability 1e-12 for each of the ``1e12 * failure_probability`` factors that could have been
+      chosen. ``norm_A`` is an estimate, good to a few per cent; with ``rtol`` the part of it that is certain counts.
+    - After a single pass nothing can be measured. norm(A)^2 - norm(s)^2 is rigorous while it keeps its digits; below
+      about 1e-6 of norm(A) (float64) ``error`` is an "estimate", 0.5 to 3 times the error: the leave-one-out formula
+      of [5], to which the terms dropped are added. The Frobenius error is given for the 2-norm too. Rounding keeps
+      the error of a single pass above about sqrt(eps) norm(A).
 
     Cost for m >= n: "gram" m n^2 + 9 n^3; "krylov" 14 m n (k + 10) flops as a rule, and 8 (k + 10) (m + n)
-    numbers of memory; "svd" 14 m n^2 + 8 n^3.
+    numbers of memory; "svd" 14 m n^2 + 8 n^3; "single_pass" 8 m n (k + 5). For sparse matrices and operators a
+    product costs what its columns cost, so that "krylov" takes more and narrower blocks (16 rows): about 6 k columns
+    through A and A^H, 4 nonzeros flops each. Sparse products run on the thread pool, with the same bits for any
+    number of threads; with several threads A^H is stored beside A. Blocks are read once for both products, half as
+    often as an array: ``passes`` counts the readings.
 
     References
     ----------
-    Halko, Martinsson, Tropp, SIAM Rev. 53 (2011) 217; Musco, Musco, NeurIPS 2015 (block Krylov); Tropp, Webber,
-    arXiv:2306.12418.
+    [1] Halko, Martinsson, Tropp, SIAM Rev. 53 (2011) 217; [2] Musco, Musco, NeurIPS 2015 (block Krylov);
+    [3] Tropp, Webber, arXiv:2306.12418; [4] Roosta-Khorasani, Ascher, Found. Comput. Math. 15 (2015) 1187;
+    [5] Epperly, Tropp, arXiv:2207.06342 (leave-one-out error).
 
     Examples
     --------
@@ -103,6 +128,9 @@ def truncated_svd(
     (1, 'rigorous')
     >>> np.allclose(F.toarray(), A)
     True
+    >>> rows = (A[i : i + 1] for i in range(3))
+    >>> truncated_svd(rows, 1, rng=0).method
+    'single_pass'
     """
     check_option(method, METHODS, "method")
     check_option(norm, ("fro", "2"), "norm")
@@ -216,7 +244,7 @@ def _certify(matrix: Matrix, factors: Factors, norm: str, rng: np.random.Generat
     if norm == "fro":
         return matrix.certify(factors)
     if factors.following is not None:
-        return Certificate(factors.following, CertificateKind.RIGOROUS)
+        return Certificate(factors.following + matrix.lost, CertificateKind.RIGOROUS)
     xp = matrix.xp
     x = gaussian(rng, (_PROBES, matrix.shape[1]), matrix.like)
     left = factors.U * xp.astype(factors.s, factors.U.dtype)
@@ -225,5 +253,5 @@ def _certify(matrix: Matrix, factors: Factors, norm: str, rng: np.random.Generat
     matrix.passes, matrix.overhead = spent, matrix.overhead + matrix.passes
     largest = scalar(xp.max(xp.sqrt(xp.sum(xp.abs(z) ** 2, axis=1))))
     # P(|g| < 0.1257) = 0.1 for a standard normal number
-    value = (largest / 0.1257) ** 0.5 + 4 * epsilon(matrix.like) * matrix.size
+    value = (largest / 0.1257) ** 0.5 + 4 * epsilon(matrix.like) * matrix.size + matrix.lost
     return Certificate(value, CertificateKind.PROBABILISTIC, 0.1**_PROBES)

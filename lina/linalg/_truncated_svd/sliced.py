@@ -38,4 +38,4 @@ class Sliced(Matrix):
         total = 0.0
         for start, block in self.slices():
             total = math.hypot(total, residual_norm(self.xp, block, left[start : start + block.shape[0], :], right))
-        return total
+        return total + self.lost

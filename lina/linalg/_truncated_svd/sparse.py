@@ -38,7 +38,7 @@ class Sparse(Sliced):
         self.size = self.norm = float(np.linalg.norm(data.astype(np.result_type(data.dtype, np.float64))))
         if center:
             mean, self.norm = _centred(csr)
-            self.mean = mean * scale
+            self.subtracted(mean * scale)
             self.shift = (np.ones(csr.shape[0], dtype=data.dtype), mean)
         if flip:
             csr = csr.T.tocsr()
