@@ -151,7 +151,7 @@ def rpcholesky(
     Expected error at most (1 + e) times the optimum of rank r after r / e + r log(1 / (e eta)) pivots, eta the
     relative error of the optimum.
 
-    Cost n k + n entries and ``block_size``^2 a round; 2 n k^2 flops; n k numbers, twice while it grows.
+    Cost n k + n entries and b^2 a round of b = ``block_size``; 2 n k^2 flops; n k numbers, twice while it grows.
 
     References
     ----------

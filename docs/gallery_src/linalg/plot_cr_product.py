@@ -54,7 +54,7 @@ plt.show()
 #
 # .. math::
 #
-#    \frac{1}{r} \Big[ \Big(\sum_i \|x_i\|\,\|y_i\|\Big)^2 - \|X Y\|_F^2 \Big] ,
+#    \frac{1}{r} [ (\sum_i \|x_i\|\,\|y_i\|)^2 - \|X Y\|_F^2 ] ,
 #
 # so the result carries it, and a warning is given where it exceeds the norm of the product.
 

@@ -93,7 +93,7 @@ def cr_matmul(
     -----
     AccuracyWarning
         If sampled terms with importance weights have a predicted error above the norm of the product: returning zero
-        would be better on average. That is so unless r exceeds (sum |x_i| |y_i|)^2 / norm(X Y)^2 - 1.
+        would be better on average. That is so unless r exceeds (sum norm(x_i) norm(y_i))^2 / norm(X Y)^2 - 1.
 
     Notes
     -----
@@ -105,8 +105,9 @@ def cr_matmul(
     is left out, 2 (l - r) m n; the inner products are trusted only while the square keeps its digits. As a rule that
     is less than the exact product costs, which is never stored; ``measure=False`` where even that is too much.
 
-    Sampling with replacement has the mean square error ((sum |x_i| |y_i|)^2 - norm(X Y)^2) / r over all draws. Without
-    replacement ``predicted_error`` is Hajek's approximation for samples of fixed size, right to about one per cent.
+    Sampling with replacement has the mean square error ((sum norm(x_i) norm(y_i))^2 - norm(X Y)^2) / r over all
+    draws. Without replacement ``predicted_error`` is Hajek's approximation for samples of fixed size, right to about
+    one per cent.
     With ``measure=False`` the norm in it is estimated from ten random vectors.
 
     References

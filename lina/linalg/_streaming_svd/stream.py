@@ -209,7 +209,7 @@ class StreamingSVD:
         return self
 
     def scale(self, theta: complex) -> "StreamingSVD":
-        """Multiply the matrix by a number, A *= theta: below 1 it forgets the past exponentially."""
+        """Multiply the matrix by the number theta: below 1 it forgets the past exponentially."""
         theta = check_factor(theta, real=not self.dtype.startswith("complex"))
         size = self._check_size(abs(theta) * self._size, "theta")
         self._rounding = math.hypot(abs(theta) * self._rounding, epsilon(self._Z) * size)
