@@ -53,7 +53,7 @@ def truncated_svd(
         Number of triplets, in 1..min(m, n). With a tolerance: at most so many.
     rtol, atol : float, optional
         Stop at the least rank whose error is at most ``max(rtol * norm(A), atol)``, both in the norm ``norm``.
-        At least one of ``k``, ``rtol``, ``atol`` is needed.
+        "krylov" comes within a few per cent of the least rank. At least one of ``k``, ``rtol``, ``atol`` is needed.
     norm : {"fro", "2"}
         The norm of the tolerance and of ``error``.
     method : {"auto", "gram", "krylov", "single_pass", "svd"}
