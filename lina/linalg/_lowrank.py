@@ -1,5 +1,7 @@
 """What every low-rank result has in common: it acts as the matrix that it stands for."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
@@ -9,6 +11,7 @@ from array_api_compat import array_namespace
 
 from lina._core.array import balance, divide, dtype_name, open_door, to_numpy
 from lina.linalg._residual import residual_norm
+from lina.linalg._truncated_svd.row_blocks import RowBlocks
 
 
 class Concise:
@@ -99,13 +102,49 @@ class LowRank(Concise):
         return left @ right if mean is None else left @ right + mean[None, :]
 
     def error_of(self, A: Any) -> float:
-        """Return the Frobenius norm of the difference to any matrix ``A`` (m, n), rounding included; 2 m n k flops."""
-        xp, A = open_door(A=A)
-        if tuple(A.shape) != tuple(self.shape):
-            raise ValueError(f"A must have the shape {tuple(self.shape)} of the factorisation, got {tuple(A.shape)}")
+        """Return the Frobenius norm of the difference to any matrix, rounding included.
+
+        Parameters
+        ----------
+        A : array_like, scipy.sparse matrix or `RowBlocks`, shape (m, n)
+            In the library of the factors. Sparse matrices are filled a few rows at a time.
+
+        Returns
+        -------
+        float
+            An upper bound; 2 m n k flops.
+
+        Raises
+        ------
+        TypeError
+            If ``A`` is none of these.
+        ValueError
+            If the shapes differ, or ``A`` is not finite.
+        """
         left, right, mean = self._factors()
-        A, _, scale = balance(xp, A if mean is None else A - mean[None, :], "A")
-        return residual_norm(xp, A, divide(left, scale), right) * scale
+        total, row = 0.0, 0
+        for block in _row_blocks(A, self.shape):
+            xp, block = open_door(min_ndim=2, A=block)
+            stop = row + block.shape[0]
+            if block.shape[1] != right.shape[1] or stop > left.shape[0]:
+                raise ValueError(f"A must have the shape {self.shape} of the factorisation, got more or other rows")
+            block, _, scale = balance(xp, block if mean is None else block - mean[None, :], "A")
+            total = math.hypot(total, residual_norm(xp, block, divide(left[row:stop, :], scale), right) * scale)
+            row = stop
+        if row != left.shape[0]:
+            raise ValueError(f"A must have the shape {self.shape} of the factorisation, got {row} rows")
+        return total
+
+
+def _row_blocks(A: Any, shape: tuple[int, int]) -> Iterable[Any]:
+    """Return the rows of any kind of matrix in blocks of arrays."""
+    if isinstance(A, RowBlocks):
+        return A
+    sparse = hasattr(A, "tocsr")
+    whole = A.tocsr() if sparse else open_door(A=A)[1]
+    if tuple(whole.shape) != shape:
+        raise ValueError(f"A must have the shape {shape} of the factorisation, got {tuple(whole.shape)}")
+    return (block.toarray() for block in RowBlocks(whole)) if sparse else (whole,)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -86,6 +86,10 @@ class RPCholesky(LowRank):
         facts = (self.error_kind, 0.0, self.norm, self.norm_A, 0, self.status, "rpcholesky")
         return LowRankEigh(Q @ left, s**2, self.error + rounding, *facts)
 
+    def solve(self, B: Any, shift: float) -> Any:
+        """Solve (F F^H + shift I) X = B: ``eigh().solve(B, shift)``, which keeps the eigenvectors for further B."""
+        return self.eigh().solve(B, shift)
+
 
 def rpcholesky(
     A: Any | Callable[[np.ndarray, np.ndarray], Any],
@@ -126,7 +130,7 @@ def rpcholesky(
     -------
     RPCholesky
         ``F`` (n, k), ``pivots`` (k,), ``error``, ``norm_A``, ``entries``, ``status``. It acts as a matrix: ``F @ x``,
-        ``F.toarray()``, ``F.truncate(k)``, ``F.eigh()``.
+        ``F.toarray()``, ``F.truncate(k)``, ``F.eigh()``, ``F.solve(B, shift)``.
 
     Raises
     ------

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 
-from lina.linalg import cur, interpolative, nystrom, pinv_factor, qr_pivoted, truncated_svd
+from lina.linalg import RowBlocks, cur, interpolative, nystrom, pinv_factor, qr_pivoted, truncated_svd
 
 A = np.random.default_rng(0).standard_normal((9, 7)) + 1j * np.random.default_rng(1).standard_normal((9, 7))
 RESULTS = {
@@ -57,3 +58,29 @@ def test_a_svd_unpacks_and_knows_its_relative_error():
     assert truncated_svd(np.zeros((3, 2)), 1).relative_error == 0
     with pytest.raises(ValueError, match=r"k must be in 1..the rank = 1..3, got 5"):
         F.truncate(5)
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_the_error_of_a_sparse_matrix_and_of_blocks_is_that_of_the_array(name):
+    F = RESULTS[name]
+    B = np.random.default_rng(3).standard_normal(F.shape)
+    B[np.abs(B) < 1] = 0
+    expected = np.linalg.norm(B - F.toarray())
+    same = {
+        "array": B,
+        "csc": scipy.sparse.csc_array(B),
+        "coo": scipy.sparse.coo_matrix(B),
+        "blocks": RowBlocks(B, rows=2),
+        "iterator": RowBlocks(B[i : i + 3] for i in range(0, F.shape[0], 3)),
+    }
+    for kind, each in same.items():
+        assert F.error_of(each) == pytest.approx(expected, rel=1e-12), kind
+
+
+@pytest.mark.parametrize("rows", [8, 10])
+def test_blocks_of_another_matrix_are_refused(rows):
+    F = RESULTS["TruncatedSVD"]
+    B = np.ones((rows, 7))
+    for other in (B, scipy.sparse.csr_array(B), RowBlocks(B, rows=3), RowBlocks(np.ones((9, 6)), rows=3)):
+        with pytest.raises(ValueError, match=r"A must have the shape \(9, 7\) of the factorisation"):
+            F.error_of(other)

@@ -199,3 +199,13 @@ def test_what_is_not_positive_semidefinite_is_named(A, message):
 def test_bad_arguments_are_named(A, arguments, error, message):
     with pytest.raises(error, match=message):
         rpcholesky(A, **arguments)
+
+
+@pytest.mark.parametrize("p", [None, 3])
+def test_it_solves_shifted_systems(p):
+    rng = np.random.default_rng(5)
+    root = rng.standard_normal((30, 6)) + 1j * rng.standard_normal((30, 6))
+    F = rpcholesky(root @ root.conj().T, 4, rng=0)
+    B = rng.standard_normal(30 if p is None else (30, p))
+    expected = np.linalg.solve(F.toarray() + 0.1 * np.eye(30), B)
+    np.testing.assert_allclose(F.solve(B, 0.1), expected, rtol=1e-10, atol=1e-12)

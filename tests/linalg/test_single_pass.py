@@ -216,7 +216,7 @@ def test_an_iterator_is_read_once_and_never_again():
     ("make", "arguments", "message"),
     [
         (lambda A: iter([A]), {"k": 2, "method": "krylov"}, "method must be 'single_pass' for an iterator"),
-        (lambda A: iter([A]), {"rtol": 0.1}, "k must be given for a single pass"),
+        (lambda A: iter([A]), {"rtol": 0.1}, r"k must be given for a single pass, .*blocks that can be read again"),
         (lambda A: iter([A]), {"k": 91}, r"k must be in 1..min\(m, n\) = 1..80, got 91"),
         (lambda A: iter([A[:3]]), {"k": 4}, r"k must be in 1..min\(m, n\) = 1..3, got 4"),
         (lambda A: iter([]), {"k": 2}, "A must have at least one row"),

@@ -194,7 +194,8 @@ def _check_stop(request: Request, entrance: Entrance, method: str) -> str:
             raise ValueError(f"method must be 'single_pass' for an iterator, which is read once, got {method!r}")
         method = "single_pass"
     if method == "single_pass" and k is None:
-        raise ValueError("k must be given for a single pass, which cannot look again")
+        hint = " (blocks that can be read again, RowBlocks(function), take a tolerance alone)"
+        raise ValueError("k must be given for a single pass, which cannot look again" + hint * entrance.one_shot)
     if request.max_passes == 1 and method == "krylov" and not entrance.matrix.fused:
         raise ValueError("max_passes must be at least 2 with method='krylov', got 1")
     return method
