@@ -7,8 +7,8 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.linalg import svds
 
+from benchmarks.linalg_truncated_svd import ours, randomized_peers
 from benchmarks.runner import Case, Question, Target
-from lina.linalg import truncated_svd
 
 
 def power_law(m: int, n: int, entries: int) -> csr_array:
@@ -32,32 +32,16 @@ def cases(quick: bool) -> Iterator[Case]:
 def contenders(A: csr_array, k: int) -> dict[str, Callable[[], Any]]:
     """Return lina and its peers; every one returns (U, s, Vt)."""
 
-    def ours(**options: Any) -> Callable[[], Any]:
-        def call() -> Any:
-            F = truncated_svd(A, k, rng=0, **options)
-            return F.U, F.s, F.Vt
-
-        return call
-
     def arpack() -> Any:
         U, s, Vt = svds(A, k, rng=np.random.default_rng(0))
         return U[:, ::-1], s[::-1], Vt[::-1]
 
-    found = {"lina": ours(), "lina, max_passes=5": ours(max_passes=5)}
-    try:
-        from sklearn.utils.extmath import randomized_svd
-
-        found["sklearn, default"] = lambda: randomized_svd(A, k, random_state=0)
-        found["sklearn, n_iter=2"] = lambda: randomized_svd(A, k, n_iter=2, random_state=0)
-    except ImportError:
-        pass
-    try:
-        import fbpca
-
-        found["fbpca, default"] = lambda: fbpca.pca(A, k, raw=True)
-    except ImportError:
-        pass
-    return {**found, "scipy svds, arpack": arpack}
+    return {
+        "lina": ours(A, k),
+        "lina, max_passes=5": ours(A, k, max_passes=5),
+        **randomized_peers(A, k),
+        "scipy svds, arpack": arpack,
+    }
 
 
 def excess(A: csr_array, k: int) -> Callable[[Any], float]:

@@ -36,15 +36,38 @@ def cases(quick: bool) -> Iterator[Case]:
 
 def contenders(A: np.ndarray, k: int) -> dict[str, Callable[[], Any]]:
     """Return lina in three settings and its peers; every one returns (U, s, Vt)."""
+    found = {
+        "lina": ours(A, k),
+        "lina, max_passes=5": ours(A, k, max_passes=5),
+        "lina, gram": ours(A, k, method="gram"),
+        **randomized_peers(A, k),
+    }
+    try:
+        import torch
+    except ImportError:
+        return found
+    tensor = torch.from_numpy(A)
 
-    def ours(**options: Any) -> Callable[[], Any]:
-        def call() -> Any:
-            F = truncated_svd(A, k, rng=0, **options)
-            return F.U, F.s, F.Vt
+    def lowrank() -> Any:
+        U, s, V = torch.svd_lowrank(tensor, q=k + 10, niter=2)
+        return U[:, :k].numpy(), s[:k].numpy(), V[:, :k].numpy().T
 
-        return call
+    return {**found, "torch.svd_lowrank, niter=2": lowrank}
 
-    found = {"lina": ours(), "lina, max_passes=5": ours(max_passes=5), "lina, gram": ours(method="gram")}
+
+def ours(A: Any, k: int, **options: Any) -> Callable[[], Any]:
+    """Return a contender that returns lina's (U, s, Vt)."""
+
+    def call() -> Any:
+        F = truncated_svd(A, k, rng=0, **options)
+        return F.U, F.s, F.Vt
+
+    return call
+
+
+def randomized_peers(A: Any, k: int) -> dict[str, Callable[[], Any]]:
+    """Return the randomised SVDs that take dense and sparse matrices, as far as they are installed."""
+    found: dict[str, Callable[[], Any]] = {}
     try:
         from sklearn.utils.extmath import randomized_svd
 
@@ -58,17 +81,7 @@ def contenders(A: np.ndarray, k: int) -> dict[str, Callable[[], Any]]:
         found["fbpca, default"] = lambda: fbpca.pca(A, k, raw=True)
     except ImportError:
         pass
-    try:
-        import torch
-    except ImportError:
-        return found
-    tensor = torch.from_numpy(A)
-
-    def lowrank() -> Any:
-        U, s, V = torch.svd_lowrank(tensor, q=k + 10, niter=2)
-        return U[:, :k].numpy(), s[:k].numpy(), V[:, :k].numpy().T
-
-    return {**found, "torch.svd_lowrank, niter=2": lowrank}
+    return found
 
 
 def excess(A: np.ndarray, best: float) -> Callable[[Any], float]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device, is_dask_array, is_jax_array, is_numpy_array
 
+from lina._core.errors import GradientError
 from lina._core.kernels import kernel
 
 _EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52, "complex64": 2.0**-23, "complex128": 2.0**-52}
@@ -129,6 +130,17 @@ def check_finite(xp: Any, x: Any, name: str) -> None:
     if not bool(xp.all(finite)):
         count = int(xp.sum(xp.astype(~finite, xp.int64)))
         raise ValueError(f"{name} must be finite, got {count} NaN or infinite of {math.prod(x.shape)} entries")
+
+
+def refuse_gradient(function: str, **arrays: Any) -> None:
+    """Raise GradientError where torch records a gradient of ``function``, which decides or weighs on the host."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.is_grad_enabled():
+        return
+    for name, x in arrays.items():
+        if getattr(x, "requires_grad", False):
+            wanted = f"call it under torch.no_grad() or on {name}.detach()"
+            raise GradientError(f"{function} has no gradient with respect to {name}: {wanted}")
 
 
 def frobenius(xp: Any, x: Any) -> Any:

@@ -94,6 +94,9 @@ class LowRankEigh(LowRank):
         eps (lam[0] + shift) / shift. As a preconditioner of A + shift I it leaves a condition of at most
         1 + error / shift, with ``error`` in any of the norms.
 
+        In kernel regression ``X`` belongs to this matrix, not to A: predictions are ``K_new @ U @ (U.T @ X)``.
+        ``K_new @ X`` differs from that by up to ``error * norm(B) / shift``.
+
         References
         ----------
         Frangella, Tropp, Udell, SIAM J. Matrix Anal. Appl. 44 (2023) 718 (randomized Nystrom preconditioning).

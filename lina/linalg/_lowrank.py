@@ -54,8 +54,10 @@ class LowRank(Concise):
 
     @property
     def relative_error(self) -> Any:
-        """``error / norm_A``, for results that have both; 0 where both are 0."""
-        error, norm = self.error, self.norm_A  # type: ignore[attr-defined]
+        """``error / norm_A``; 0 where both are 0, None where the error is not known."""
+        error, norm = self.error, getattr(self, "norm_A", None)  # type: ignore[attr-defined]
+        if error is None:
+            return None
         return error if isinstance(norm, float) and norm == 0 else error / norm
 
     @property
@@ -76,14 +78,19 @@ class LowRank(Concise):
     def __matmul__(self, x: Any) -> Any:
         """Apply to a vector (n,) or a matrix (n, p) in 2 k (m + n) flops a column."""
         left, right, mean = self._factors()
-        given = tuple(getattr(x, "shape", ()))
-        if len(given) not in (1, 2) or given[0] != right.shape[1]:
+        xp, left, x = open_door(**{type(self).__name__: left, "x": x})
+        if x.ndim not in (1, 2) or x.shape[0] != right.shape[1]:
             n = right.shape[1]
-            raise ValueError(f"x must have shape ({n},) or ({n}, p) for {type(self).__name__} @ x, got {given}")
+            raise ValueError(
+                f"x must have shape ({n},) or ({n}, p) for {type(self).__name__} @ x, got {tuple(x.shape)}"
+            )
+        dtype = xp.result_type(left, x)
+        left, right, x = (xp.astype(each, dtype, copy=False) for each in (left, right, x))
         y = left @ (right @ x)
         if mean is None:
             return y
-        return y + (mean @ x if x.ndim == 1 else (mean @ x)[None, :])
+        shift = xp.astype(mean, dtype, copy=False) @ x
+        return y + (shift if x.ndim == 1 else shift[None, :])
 
     def __rmatmul__(self, y: Any) -> Any:
         """Apply from the right: y @ F for a vector (m,) or a matrix (p, m)."""

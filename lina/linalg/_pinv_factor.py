@@ -43,7 +43,8 @@ class PinvFactor(LowRank):
 
     ``F @ B`` is A+ B for B (m,) or (m, p), ``F.T @ C`` is (A+)^T C, the plain transpose, and ``F.toarray()`` is A+.
     `update`, `append_rows`, `append_columns`, `delete_rows` and `delete_columns` return the factor of the changed
-    matrix; none modifies this one.
+    matrix; none modifies this one. ``error`` and ``norm_A`` speak of A, ``error_of(X)`` compares A+ with a matrix
+    (n, m).
 
     Attributes
     ----------

@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 from array_api_compat import device
 
-from lina._core.array import adjoint, check_finite, divide, epsilon, open_door, safe_range, scalar, to_numpy
+from lina._core.array import (
+    adjoint,
+    check_finite,
+    divide,
+    epsilon,
+    open_door,
+    refuse_gradient,
+    safe_range,
+    scalar,
+    to_numpy,
+)
 from lina.linalg._stopping import check_matrix
 
 
@@ -18,6 +28,7 @@ class ArrayEntries:
         if diag is not None:
             raise ValueError("diag must be left out where A is an array, which has its own")
         self.xp, self.A = open_door(min_ndim=2, A=A)
+        refuse_gradient("rpcholesky", A=self.A)
         check_square(self.A)
         diagonal = self.xp.linalg.diagonal(self.A)
         check_finite(self.xp, diagonal, "A")

@@ -141,6 +141,8 @@ def rpcholesky(
         semidefinite one; if ``diag`` is missing, superfluous, no vector or not the diagonal, an answer of a callable
         has another shape than asked for, ``k`` or ``block_size`` is out of range, a tolerance is negative, nothing
         says where to stop, or an array is traced or lazy.
+    GradientError
+        If torch records a gradient of ``A``: pivots are accepted on the host.
     OverflowError
         If the trace of ``A`` exceeds half the range of the dtype.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from lina.linalg import RowBlocks, cur, interpolative, nystrom, pinv_factor, qr_pivoted, truncated_svd
+from lina.linalg import RowBlocks, cur, cur_completion, interpolative, nystrom, pinv_factor, qr_pivoted, truncated_svd
 
 A = np.random.default_rng(0).standard_normal((9, 7)) + 1j * np.random.default_rng(1).standard_normal((9, 7))
 RESULTS = {
@@ -84,3 +84,15 @@ def test_blocks_of_another_matrix_are_refused(rows):
     for other in (B, scipy.sparse.csr_array(B), RowBlocks(B, rows=3), RowBlocks(np.ones((9, 6)), rows=3)):
         with pytest.raises(ValueError, match=r"A must have the shape \(9, 7\) of the factorisation"):
             F.error_of(other)
+
+
+def test_products_take_lists_and_other_precisions():
+    F = RESULTS["TruncatedSVD"]
+    expected = F.toarray().sum(axis=1)
+    for ones in ([1] * 7, np.ones(7, np.float32), np.ones(7, np.int8)):
+        np.testing.assert_allclose(F @ ones, expected)
+
+
+def test_a_completion_does_not_know_its_error():
+    B = np.outer([1.0, 2.0, 3.0], [1.0, 2.0, 4.0, 8.0])
+    assert cur_completion(B[:, :2], B[:2], [0, 1], [0, 1]).relative_error is None

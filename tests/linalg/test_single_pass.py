@@ -229,3 +229,12 @@ def test_an_iterator_is_read_once_and_never_again():
 def test_bad_arguments_are_named(make, arguments, message):
     with pytest.raises(ValueError, match=message):
         truncated_svd(make(np.ones((90, 80))), **arguments)
+
+
+def test_a_rigorous_error_stays_exact_when_terms_are_dropped():
+    rng = np.random.default_rng(0)
+    A = np.linalg.qr(rng.standard_normal((200, 60)))[0] * 0.8 ** np.arange(60)
+    F = truncated_svd(iter([A[:90], A[90:]]), 20, rng=0)
+    G = F.truncate(10)
+    assert G.error == pytest.approx(G.error_of(A), rel=1e-6)
+    assert G.error >= np.linalg.norm(A - G.toarray()) * (1 - 1e-12)

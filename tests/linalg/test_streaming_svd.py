@@ -506,3 +506,11 @@ def test_a_stream_of_another_library_says_so():
     assert stream.update(torch.ones((5, 4))).finalize().U.dtype == torch.float32
     with pytest.raises(TypeError, match="delta and sketches must be arrays of one library"):
         stream.update(ONES)
+
+
+def test_a_product_of_vectors_is_that_of_columns():
+    u, v = np.arange(1.0, 31.0), np.arange(1.0, 11.0)
+    one, other = (
+        StreamingSVD((30, 10), 2, rng=0).update_low_rank(*each) for each in ((u, v), (u[:, None], v[:, None]))
+    )
+    np.testing.assert_array_equal(one.finalize().s, other.finalize().s)

@@ -483,3 +483,13 @@ def test_rows_that_change_between_readings_are_noticed():
         truncated_svd(
             RowBlocks(lambda: [np.ones((next(sizes), 70)) + np.eye(100, 70)[:99].sum()]), 3, norm="2", rtol=0.1
         )
+
+
+def test_passes_that_are_allotted_make_the_triplets_themselves_accurate():
+    A = sp.random_array((900, 700), density=0.01, rng=0, format="csr")
+    U, s, Vt = np.linalg.svd(A.toarray(), full_matrices=False)
+    F = truncated_svd(A, 5, max_passes=200, rng=0)
+    assert F.passes < 200
+    np.testing.assert_allclose(F.s, s[:5], rtol=1e-13)
+    assert np.linalg.svd(F.Vt @ Vt[:5].T)[1].min() > 1 - 1e-12
+    assert np.abs(truncated_svd(A, 5, rng=0).s / s[:5] - 1).max() > 1e-6

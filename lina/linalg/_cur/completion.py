@@ -54,6 +54,9 @@ def cur_completion(C: Any, R: Any, rows: Any, cols: Any, *, rtol: float | None =
     ``F.rank``, a small ``seen_error`` and a large ``gap`` say that the seen part has this rank. With as many rows or
     columns as ``F.rank`` the seen entries are met whatever the others are, and nothing is learnt from that.
 
+    Noise in the entries reaches the unseen ones multiplied by up to ``condition``: where that is large, ``rtol`` is
+    too small for the noise, however large ``gap`` is, which compares with ``rtol`` alone.
+
     Cost 2 (m c + n r) (r + c) flops; the matrix itself is never formed.
 
     References

@@ -12,8 +12,8 @@ from lina.linalg._select_columns.choose import choose_columns
 
 # Up to so many rows or columns pivoted QR of the matrix takes no time worth saving.
 _SMALL = 128
-# The Gram matrix of the greedy rule costs n / 4 k times what a sketch and its product do: worth it up to ten times.
-_NARROW = 40
+# The Gram matrix of the greedy rule costs n / 4 k times what a sketch and its product do: worth it up to five times.
+_NARROW = 20
 
 
 def _first(xp: Any, A: Any, k: int, method: str, rng: np.random.Generator) -> Any:

@@ -43,7 +43,7 @@ def cur(
         Use these; only what is not given is chosen. Repeated indices are allowed.
     method : str
         How the first set is chosen: a rule of `select_columns`. "auto" takes "cpqr" where one side is at most 128,
-        "greedy" where columns are at most 40 times as many as are wanted, and otherwise "sketch".
+        "greedy" where columns are at most 20 times as many as are wanted, and otherwise "sketch".
     core : {"stable", "projection", "intersection"}
         "projection" is ``pinv(C) @ A @ pinv(R)``, the best core there is. "stable" is the same core with an operator
         that does not multiply by it: ``Q_C (Q_C^H A Q_R) Q_R^H`` with orthonormal bases of both ranges.

@@ -15,6 +15,7 @@ from lina._core.array import (
     divide,
     epsilon,
     open_door,
+    refuse_gradient,
     to_numpy,
 )
 from lina.linalg._stopping import check_matrix
@@ -45,6 +46,7 @@ class PsdMatrix:
 
     def _open_array(self, A: Any) -> Any:
         self.xp, A = open_door(min_ndim=2, A=A)
+        refuse_gradient("nystrom", A=A)
         check_matrix(A)
         _check_square(A.shape)
         self.n = int(A.shape[0])

@@ -150,7 +150,7 @@ def _decide(chain: _Chain, goal: Goal, values: list[float], gain: float) -> tupl
         if needed is not None and needed <= limit:
             spent = goal.max_passes is not None and matrix.passes + 2 > goal.max_passes
             return (None if chain.shrinks(needed) and not spent else Status.CONVERGED), rest
-    if len(values) >= goal.rank and _settled(chain, gain, matrix.beyond(basis, values, limit)):
+    if len(values) >= goal.rank and _settled(chain, goal, gain, matrix.beyond(basis, values, limit)):
         return Status.CONVERGED, rest
     cost = 1 if matrix.fused else 2
     if goal.max_passes is not None and matrix.passes + cost > goal.max_passes:
@@ -158,11 +158,13 @@ def _decide(chain: _Chain, goal: Goal, values: list[float], gain: float) -> tupl
     return None, rest
 
 
-def _settled(chain: _Chain, gain: float, unseen: float | None) -> bool:
-    """Whether one more block would no longer lower the error noticeably."""
+def _settled(chain: _Chain, goal: Goal, gain: float, unseen: float | None) -> bool:
+    """Whether one more block would no longer lower the error noticeably, or at all where passes were allotted."""
     rounding = epsilon(chain.matrix.like) * chain.matrix.size**2
     if gain <= 4 * rounding:
         return chain.length > 1
+    if goal.max_passes is not None:
+        return False  # the error is near its least long before the triplets are at theirs
     worth = _WORTH_A_NARROW_BLOCK if chain.narrow else _WORTH_A_BLOCK
     return chain.length >= _LEAST_BLOCKS and unseen is not None and gain <= worth * unseen**2
 

@@ -69,10 +69,12 @@ class TruncatedSVD(LowRank):
     def truncate(self, k: int) -> "TruncatedSVD":
         """Return the leading ``k`` terms; what is left out is added to the error.
 
-        As squares for "gram", "krylov" and "svd", whose error is orthogonal to the terms; otherwise as it is.
+        As squares for "gram", "krylov", "svd" and a rigorous "single_pass", whose errors are orthogonal to the terms;
+        otherwise as it is.
         """
         k = check_rank(k, self.s.shape[0], what="the rank")
         left_out = scalar(frobenius(array_namespace(self.s), self.s[k:])) if k < self.s.shape[0] else 0.0
-        squares = self.method in _PROJECTIONS
+        rigorous = self.error_kind is CertificateKind.RIGOROUS
+        squares = self.method in _PROJECTIONS or (self.method == "single_pass" and rigorous)
         error = (self.error**2 + left_out**2) ** 0.5 if squares else self.error + left_out
         return replace(self, U=self.U[:, :k], s=self.s[:k], Vt=self.Vt[:k, :], error=error)
