@@ -1,8 +1,9 @@
 """The best matrix of low rank between two given factors."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,10 @@ from lina._core.array import (
     to_numpy,
 )
 from lina._core.certificates import CertificateKind
+from lina.linalg._householder import householder
 from lina.linalg._lowrank import LowRank
 from lina.linalg._pinv.outcome import Cutoff, cutoff_for
+from lina.linalg._pinv.solve import certain_inverse, corrected
 from lina.linalg._pinv.svd import inverse_where
 from lina.linalg._residual import residual_norm
 from lina.linalg._stopping import check_matrix
@@ -97,13 +100,14 @@ def generalized_low_rank(A: Any, B: Any, D: Any, rank: int, *, rtol: float | Non
     -----
     ``C = B^+ [P_B A P_D]_rank D^+`` with the orthogonal projections on the columns of ``B`` and the rows of ``D``.
     Truncating ``B^+ A D^+`` instead is not optimal, because ``B`` and ``D`` stretch what the truncation drops. With
-    thin singular value decompositions of ``B`` and ``D`` the truncated matrix is as small as U_B^H A V_D; no projection
-    is formed.
+    thin QR factorisations of ``B`` and the adjoint of ``D`` the truncated matrix is as small as Q_B^H A Q_D; no
+    projection is formed. Where their full rank is not certain, their singular value decompositions decide.
 
     ``error`` is that of the product of the factors as they are returned: rounding in them is magnified by the
     condition of the counted parts of ``B`` and ``D``, and the bound grows with it.
 
-    Cost 2 m n min(p, q) + 6 m p^2 + 6 n q^2 flops or so, and 2 m n rank for the certificate.
+    Cost 4 m n min(p, q) + 2 m p^2 + 2 n q^2 flops or so (6 m p^2 and 6 n q^2 where ranks are not certain), the
+    singular value decomposition of a matrix (min(m, p), min(n, q)), and 2 m n rank for the certificate.
 
     References
     ----------
@@ -143,27 +147,49 @@ def generalized_low_rank(A: Any, B: Any, D: Any, rank: int, *, rtol: float | Non
 
 def _minimise(xp: Any, A: Any, B: Any, D: Any, rank: int, cutoffs: list[Cutoff]) -> tuple[Any, Any, tuple[int, int]]:
     """Return the factors of C and the ranks of B and D."""
-    UB, sB, VBt = certain_svd(xp, B, cutoffs[0])
-    UD, sD, VDt = certain_svd(xp, D, cutoffs[1])
-    kB, rank_B, inverse_B = _counted(xp, sB, cutoffs[0])
-    kD, rank_D, inverse_D = _counted(xp, sD, cutoffs[1])
-    QB, QD = adjoint(xp, UB[:, :kB]), adjoint(xp, VDt[:kD, :])
-    core = (QB @ A) @ QD if A.shape[1] * kB <= A.shape[0] * kD else QB @ (A @ QD)
+    b, d = _factor(xp, B, cutoffs[0]), _factor(xp, adjoint(xp, D), cutoffs[1])
+    if A.shape[1] * b.size <= A.shape[0] * d.size:
+        core = adjoint(xp, d.project(adjoint(xp, b.project(A))))
+    else:
+        core = b.project(adjoint(xp, d.project(adjoint(xp, A))))
     X, s, Yt = xp.linalg.svd(core, full_matrices=False)
-    k = min(rank, kB, kD)
+    k = min(rank, b.size, d.size)
     root = xp.astype(xp.sqrt(s[:k]), A.dtype)  # half to each side: neither factor is extreme
-    left = adjoint(xp, VBt[:kB, :]) @ (inverse_B[:, None] * X[:, :k] * root)
-    right = (root[:, None] * Yt[:k, :] * inverse_D) @ adjoint(xp, UD[:, :kD])
-    return left, right, (rank_B, rank_D)
+    return b.lift(X[:, :k] * root), adjoint(xp, d.lift(adjoint(xp, Yt[:k, :]) * root)), (b.rank, d.rank)
 
 
-def _counted(xp: Any, s: Any, cutoff: Cutoff) -> tuple[int, int, Any]:
-    """Return how many singular values are used (at least one), how many count, and their inverses (0 for others)."""
+class _Factor(NamedTuple):
+    """B through an orthonormal basis Q (m, size) of its columns: ``project(M)`` is Q^H M, ``lift(X)`` is B^+ Q X."""
+
+    size: int
+    rank: int
+    project: Callable[[Any], Any]
+    lift: Callable[[Any], Any]
+
+
+def _factor(xp: Any, B: Any, cutoff: Cutoff) -> _Factor:
+    """Return the factor of ``B`` (m, p) by QR of the tall one of B and B^H, or by SVD unless full rank is certain."""
+    tall, size = B.shape[0] >= B.shape[1], min(B.shape)
+    R, apply, apply_adjoint = householder(xp, B if tall else adjoint(xp, B))
+    found = certain_inverse(xp, R, cutoff)
+    if found is None:
+        return _svd_factor(xp, B, cutoff)
+    lower, upper = found[0], adjoint(xp, found[0])
+    if tall:
+        return _Factor(size, size, apply_adjoint, lambda X: corrected(upper, R, X))
+    return _Factor(size, size, lambda M: M, lambda X: apply(corrected(lower, adjoint(xp, R), X)))
+
+
+def _svd_factor(xp: Any, B: Any, cutoff: Cutoff) -> _Factor:
+    """Return the factor with the singular values that count, or with one of zero instead of none."""
+    U, s, Vt = certain_svd(xp, B, cutoff)
     values = to_numpy(s)
-    count = int(np.sum(values > cutoff.at(float(values[0]))))
-    used = max(1, count)
-    keep = xp.full_like(s[:used], float(count > 0)) > 0
-    return used, count, inverse_where(xp, s[:used], keep)
+    rank = int(np.sum(values > cutoff.at(float(values[0]))))
+    size = max(1, rank)
+    keep = xp.full_like(s[:size], float(rank > 0)) > 0
+    inverse = xp.astype(inverse_where(xp, s[:size], keep), B.dtype)[:, None]
+    basis, V = adjoint(xp, U[:, :size]), adjoint(xp, Vt[:size, :])
+    return _Factor(size, rank, lambda M: basis @ M, lambda X: V @ (inverse * X))
 
 
 def _error(xp: Any, A: Any, B: Any, D: Any, left: Any, right: Any) -> float:

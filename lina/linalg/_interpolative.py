@@ -96,7 +96,7 @@ def interpolative(
         Choose columns (1) or rows (0).
     method : {"auto", "sketch", "cpqr"}
         Pivot on a sketch, or on ``A`` itself (4 m n k flops or more, none of them a matrix product). "auto" takes
-        "cpqr" where the sketch would not be smaller.
+        "cpqr" for up to 65536 entries, and where the sketch would not be smaller.
     max_coef : float, optional
         Exchange columns until no entry of ``Z`` exceeds this in size, 1 or more (strong rank-revealing QR; 2 is usual).
     rng : int, numpy.random.Generator or None
@@ -128,7 +128,8 @@ def interpolative(
     k + 1, up to rounding.
 
     Cost 2 m n k + 8 m n + 8 m k^2 flops for "sketch" (a sparse one, of k + 30 rows), almost all in matrix products;
-    ``max_coef`` takes 2 m n k more, and 8 n (m + k) for an exchange on ``A``: as a rule all are made on the sketch.
+    ``max_coef`` takes 2 m n k more, and 2 m n + 4 k (m + n) for an exchange on ``A``, at the speed of matrix-vector
+    products: as a rule all are made on the sketch, except near 1, where there are about as many exchanges as columns.
 
     References
     ----------

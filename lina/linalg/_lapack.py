@@ -4,6 +4,12 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.linalg.lapack import get_lapack_funcs
 
+from lina.linalg._leading_pivots import leading_pivots
+
+# From this size and this part of all steps on, steps in Python are less work than LAPACK's, which end with the matrix.
+_WORTH_ENDING_EARLY = 1 << 18
+_PART = 8
+
 
 def triangular_inverse(L: np.ndarray) -> np.ndarray:
     """Return the inverse of a lower triangular matrix (n, n), in n^3 / 3 flops where a general inverse takes 2 n^3."""
@@ -28,8 +34,11 @@ def inverse(A: np.ndarray) -> np.ndarray:
 
 def pivoted_qr(A: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the first k rows R (k, n) and all pivots (n,) of QR with column pivoting of ``A`` (m, n)."""
+    if A.size >= _WORTH_ENDING_EARLY and _PART * k <= min(A.shape):
+        return leading_pivots(A, k)
     (geqp3,) = get_lapack_funcs(("geqp3",), (A,))
-    packed, pivots, *_ = geqp3(A)
+    work = geqp3(A[:1], lwork=-1)[3]  # without it LAPACK's panels are narrow; it depends on the columns only
+    packed, pivots, *_ = geqp3(A, lwork=int(work[0].real))
     return np.triu(packed[:k]), pivots.astype(np.int64) - 1  # LAPACK counts from 1
 
 

@@ -116,7 +116,8 @@ def leverage_scores(
     U, s, _ = certain_svd(xp, M, cutoff)
     kept = _counted(s, cutoff, limit)
     share = s[:kept] ** 2 / (s[:kept] ** 2 + weight)
-    return xp.sum(xp.abs(U[:, :kept]) ** 2 * share[None, :], axis=1)
+    scores = xp.sum(xp.abs(U[:, :kept]) ** 2 * share[None, :], axis=1)
+    return xp.minimum(scores, xp.ones_like(scores))  # rounding alone is above 1
 
 
 def _counted(s: Any, cutoff: Any, limit: int) -> int:

@@ -103,9 +103,9 @@ def qr_pivoted(
     rtol, atol : float, optional
         Take columns until the error is at most ``max(rtol * norm(A, "fro"), atol)``.
     method : {"auto", "geqp3", "sketch", "strong"}
-        Pivots by the largest remaining column, of ``A`` itself (LAPACK's name; the whole matrix is factored, no part
-        of it at the speed of products) or of a sketch of its rows; "auto" takes "geqp3" where the sketch would not be
-        smaller, and "strong" is "auto" with ``max_coef=2``.
+        Pivots by the largest remaining column, of ``A`` itself (LAPACK's name; half of the work at the speed of
+        matrix-vector products) or of a sketch of its rows; "auto" takes "geqp3" for up to 65536 entries and where
+        the sketch would not be smaller, and "strong" is "auto" with ``max_coef=2``.
     max_coef : float, optional
         Exchange columns until no exchange makes their volume grow by more than this factor, 1 or more.
     rng : int, numpy.random.Generator or None
@@ -137,9 +137,9 @@ def qr_pivoted(
     * ``A`` minus the product has a 2-norm of at most q times singular value k + 1 of ``A``. So that value lies
       between ``error / (q sqrt(min(m, n) - k))`` and ``error``.
 
-    Cost 2 m n k + 8 m n + 8 m k^2 flops for "sketch", almost all in matrix products, and 4 m n min(m, n) more for
-    "geqp3". ``max_coef`` takes 2 m n k more, and 8 n (m + k) for an exchange on ``A``; as a rule all exchanges are
-    made on the sketch.
+    Cost 2 m n k + 8 m n + 8 m k^2 flops for "sketch", almost all in matrix products. "geqp3" takes 4 m n k more for a
+    large matrix and k up to an eighth of its sides, otherwise 4 m n min(m, n). ``max_coef`` takes 2 m n k more, and
+    2 m n + 4 k (m + n) for an exchange on ``A``; as a rule all exchanges are made on the sketch, except near 1.
 
     References
     ----------

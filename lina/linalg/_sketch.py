@@ -25,6 +25,9 @@ from lina.linalg._lowrank import Concise
 KINDS = ("gaussian", "sparse_sign", "count", "srft")
 
 _NONZEROS = 8
+# Columns of another order are copied so many entries at a time: a block stays in cache, and rows in it stay long.
+_BLOCK_ENTRIES = 1 << 17
+_LEAST_COLUMNS = 16
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -96,7 +99,14 @@ class SignSketch(Sketch):
     def _apply(self, xp: Any, A: Any) -> Any:
         if library(xp) != "numpy":
             return super()._apply(xp, A)  # the array API has no scattered sum
-        return self._sparse(A.real.dtype) @ np.ascontiguousarray(A)
+        S = self._sparse(A.real.dtype)
+        if A.flags.c_contiguous:
+            return S @ A
+        step = max(_LEAST_COLUMNS, _BLOCK_ENTRIES // A.shape[0])
+        out = np.empty((self.shape[0], A.shape[1]), dtype=A.dtype)
+        for start in range(0, A.shape[1], step):
+            out[:, start : start + step] = S @ np.ascontiguousarray(A[:, start : start + step])
+        return out
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,6 +15,8 @@ from lina.linalg._strong_rrqr import strong_rrqr
 
 _OVERSAMPLE = 30
 _FIRST_RANK = 32
+# Up to so many entries pivots of the matrix itself, the same in every call, take no time worth a sketch.
+_SMALL = 1 << 16
 # Signs in every column of the sketch: fewer let rows cancel, more cost time.
 _SIGNS = 4
 
@@ -70,7 +72,7 @@ def spanning_columns(
 ) -> Spanning:
     """Return columns of ``A`` (m, n) of Frobenius norm ``norm_A``; ``measure`` says how far a basis is from it.
 
-    Pivots come from a sketch with ``method`` "sketch", and with "auto" where it is smaller than ``A``.
+    Pivots come from a sketch with ``method`` "sketch", and with "auto" where ``A`` is large and the sketch smaller.
     """
     for pivots in _attempts(xp, A, wanted, method, rng):
         found = column_basis(xp, A, pivots.indices, pivots.triangle)
@@ -91,7 +93,8 @@ def spanning_columns(
 def _attempts(xp: Any, A: Any, wanted: Wanted, method: str, rng: np.random.Generator) -> Iterator[Pivots]:
     """Give pivots of growing number, up to the rank wanted or the numerical one."""
     rank = wanted.rank if wanted.target is None else min(wanted.rank, _FIRST_RANK)
-    while method == "sketch" or (method == "auto" and rank + _OVERSAMPLE < A.shape[0]):
+    large = method == "auto" and A.shape[0] * A.shape[1] > _SMALL
+    while method == "sketch" or (large and rank + _OVERSAMPLE < A.shape[0]):
         rows = row_sketch(xp, A, rank + _OVERSAMPLE, rng)
         R, indices = pivoted_qr(xp, rows, rank)
         count = numerical_rank(xp, R, max(A.shape))

@@ -1,5 +1,6 @@
 """Column-row products: exact where they should be, the variance of the article, brute force on small sums."""
 
+import tracemalloc
 import warnings
 from itertools import combinations
 
@@ -8,6 +9,8 @@ import pytest
 
 from lina._core.errors import AccuracyWarning
 from lina.linalg import cr_matmul
+from lina.linalg._cr_matmul import inner
+from lina.linalg._cr_matmul.terms import Terms
 
 EPS = np.finfo(float).eps
 RULES = [
@@ -119,6 +122,42 @@ def test_greedy_takes_what_enumeration_would_take(seed):
             step = min(size, r - len(expected))
             expected += min(combinations(free, step), key=lambda T: error([*expected, *T]))
         assert cr_matmul(X, Y, r, select="greedy", tuple_size=size).indices.tolist() == expected
+
+
+@pytest.mark.parametrize("select", ["greedy", "omp"])
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_of_very_many_terms_only_the_inner_products_of_likely_ones_are_computed(select, dtype, monkeypatch):
+    rng = np.random.default_rng(17)
+    X, Y = factors("relu", 17, dtype)
+    X = np.concatenate([X[:20], 0.3 * rng.standard_normal((20, 2960))], axis=1)
+    Y = np.concatenate([Y[:, :15], 0.3 * rng.standard_normal((2960, 15))], axis=0)
+    asked = []
+
+    def counted(terms, indices):
+        asked.append(len(indices))
+        return gram_rows(terms, indices)
+
+    gram_rows = Terms.gram_rows
+    monkeypatch.setattr(Terms, "gram_rows", counted)
+    monkeypatch.setattr(Terms, "gram", property(lambda terms: pytest.fail("all inner products were asked for")))
+    F = cr_matmul(X, Y, 12, select=select, weights="none")
+    assert max(asked) <= 65
+    assert len(asked) <= 12
+    monkeypatch.undo()
+    monkeypatch.setattr(inner, "_SMALL", 3000)
+    monkeypatch.setattr(inner, "_SLOWER", 3000)
+    np.testing.assert_array_equal(cr_matmul(X, Y, 12, select=select, weights="none").indices, F.indices)
+
+
+def test_memory_grows_with_the_number_of_terms_and_not_with_its_square():
+    rng = np.random.default_rng(18)
+    X, Y = rng.standard_normal((20, 6000)), rng.standard_normal((6000, 25))
+    for select in ("greedy", "omp"):
+        tracemalloc.start()
+        cr_matmul(X, Y, 10, select=select)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 3 * 64 * 6000 * 8 + 4 * (X.nbytes + Y.nbytes)  # all inner products are 288 MB
 
 
 def test_pairs_find_terms_that_help_only_together():

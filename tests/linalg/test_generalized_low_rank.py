@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lina.linalg import generalized_low_rank
+from lina.linalg import _generalized_low_rank, generalized_low_rank
+from lina.linalg._thin_svd import certain_svd
 from tests.linalg.matrices import with_spectrum
 
 
@@ -114,6 +115,28 @@ def test_rank_decisions_follow_rtol_as_in_pinv():
     B = with_spectrum(rng, 30, 6, [1, 1, 1, 1e-3, 1e-6, 1e-9])
     for rtol, rank in ((1e-2, 3), (1e-4, 4), (1e-8, 5), (None, 6)):
         assert generalized_low_rank(A, B, np.eye(20), 6, rtol=rtol).rank_B == rank
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_factors_whose_full_rank_is_certain_need_no_svd_of_their_own(dtype, monkeypatch):
+    asked = []
+
+    def counted(xp, M, cutoff):
+        asked.append(M.shape)
+        return certain_svd(xp, M, cutoff)
+
+    monkeypatch.setattr(_generalized_low_rank, "certain_svd", counted)
+    for m, n, p, q in [*SHAPES, (40, 40, 40, 40)]:
+        A, B, D = problem(np.random.default_rng(8), m, n, p, q, dtype)
+        if min(p, q) > 4:
+            generalized_low_rank(A, B, D, 2)
+    assert asked == []
+    A, B, D = problem(np.random.default_rng(9), 40, 30, 40, 30, dtype)
+    F = generalized_low_rank(A, B, D, 3)
+    B[:, -1] = B[:, 0]
+    G = generalized_low_rank(A, B, D, 3)
+    assert asked == [(40, 40)]
+    assert (F.rank_B, G.rank_B, G.rank_D) == (40, 39, 30)
 
 
 def test_zero_matrices_give_zero():

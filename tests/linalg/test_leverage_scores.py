@@ -40,6 +40,18 @@ def test_the_dominant_part_uses_the_leading_singular_vectors(spectrum):
     np.testing.assert_allclose(leverage_scores(A, k), np.sum(U**2, axis=1), atol=1e-8)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+@pytest.mark.parametrize("shape", [(30, 30), (12, 40), (60, 20)])
+def test_no_exact_score_leaves_the_unit_interval_by_rounding(shape, dtype):
+    for seed in range(20):
+        A = np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+        A[0] *= 1e3  # a row of leverage 1 up to rounding
+        for ridge in (None, 1e-300):
+            scores = leverage_scores(A, ridge=ridge)
+            assert scores.min() >= 0
+            assert scores.max() <= 1
+
+
 def test_scales_do_not_matter_but_to_the_ridge():
     A = np.random.default_rng(3).standard_normal((50, 8))
     np.testing.assert_allclose(leverage_scores(A * 1e200), leverage_scores(A), rtol=1e-10)

@@ -107,6 +107,36 @@ def test_passes_are_counted_and_limited():
     assert nuclear(difference(A, F)) <= F.error
 
 
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+@pytest.mark.parametrize("norm", ["trace", "fro", "2"])
+def test_a_tolerance_that_needs_a_large_part_of_all_terms_takes_eigenvectors_after_a_fifth(norm, dtype):
+    A = psd(np.random.default_rng(12), 320, np.linspace(1, 0.1, 320), dtype)
+    F = nystrom(A, rtol=1e-2, norm=norm, rng=0)
+    assert F.method == "eigh"
+    assert F.passes <= 2 + 4 * 3 + 1  # two blocks of 32, and what three looks at random probes take
+    assert F.status == "converged"
+    true = {"trace": nuclear, "fro": np.linalg.norm, "2": lambda E: np.linalg.norm(E, 2)}[norm](difference(A, F))
+    assert true <= F.error <= 1e-2 * F.norm_A * (1 + 1e-6)
+    np.testing.assert_allclose(F.lam, np.linspace(1, 0.1, 320)[: F.rank], atol=3200 * np.finfo(dtype).eps)
+    G = nystrom(A, rtol=1e-2, norm=norm, max_passes=100, rng=0)  # then passes are meant
+    assert G.method == "krylov"
+    assert F.rank <= G.rank
+
+
+@pytest.mark.parametrize("spectrum", SPECTRA)
+def test_many_terms_are_those_of_all_eigenvectors_and_few_are_not(spectrum):
+    values = SPECTRA[spectrum](180)
+    A = psd(np.random.default_rng(13), 180, values)
+    for k in (21, 40, 180):
+        F = nystrom(A, k, rng=0)
+        assert (F.method, F.passes) == ("eigh", 0)
+        assert F.status == "converged"
+        np.testing.assert_allclose(F.lam, values[:k], atol=1e-13 * values[0])
+        assert nuclear(difference(A, F)) <= F.error <= values[k:].sum() + 1e-10 * values.sum()
+    assert nystrom(A, 19, rng=0).method == "krylov"
+    assert nystrom(scipy.sparse.csr_array(A), 40, rng=0).method == "krylov"
+
+
 def test_more_terms_than_the_numerical_rank_and_all_terms_are_no_trouble():
     A = psd(np.random.default_rng(4), 60, np.ones(7))
     F = nystrom(A, 30, rng=0)
@@ -160,7 +190,7 @@ NOT_PSD = {
 
 
 @pytest.mark.parametrize("name", NOT_PSD)
-@pytest.mark.parametrize("method", ["sketch", "krylov"])
+@pytest.mark.parametrize("method", ["sketch", "krylov", "auto"])
 def test_what_is_not_positive_semidefinite_is_named(name, method):
     A, message = NOT_PSD[name]
     with pytest.raises(ValueError, match=message):

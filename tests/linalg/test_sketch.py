@@ -1,5 +1,7 @@
 """Sketches: their scaling, what they do to lengths, and that they are the matrices they claim to be."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,22 @@ def test_a_sketch_acts_as_its_matrix(kind, dtype, m):
     np.testing.assert_allclose(S @ A, S.toarray() @ A, atol=tolerance)
     np.testing.assert_allclose(S @ A[:, 0], S.toarray() @ A[:, 0], atol=tolerance)
     assert (S @ A).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+def test_the_order_of_the_entries_in_memory_changes_no_bit_and_takes_no_copy(dtype):
+    A = np.random.default_rng(2).standard_normal((4000, 150)).astype(dtype)
+    S = sketch(30, 4000, kind="sparse_sign", rng=3)
+    expected = S @ A
+    wide = np.zeros((8000, 450), dtype=dtype)
+    wide[::2, ::3] = A
+    for other in (np.asfortranarray(A), wide[::2, ::3]):
+        np.testing.assert_array_equal(S @ other, expected)
+        tracemalloc.start()
+        S._apply(np, other)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < other.size * other.itemsize / 2
 
 
 @every_kind

@@ -6,7 +6,7 @@ import pytest
 import scipy.linalg
 
 from lina.linalg._column_basis import column_basis
-from lina.linalg._strong_rrqr import _best_exchange, _row_norms, _State, strong_rrqr
+from lina.linalg._strong_rrqr import _best_exchange, _rest_norms, _row_norms, _State, strong_rrqr
 from tests.linalg.matrices import SPECTRA, hilbert, kahan, with_spectrum
 
 
@@ -26,6 +26,12 @@ def gains(A, columns):
     return found
 
 
+def fresh_state(A, columns):
+    """Return the state of some columns, from a factorisation of its own."""
+    basis = column_basis(xp, A, columns)
+    return _State.of(xp, A, basis, _rest_norms(xp, A, basis))
+
+
 def gks(n):
     """Return the upper triangle of Golub, Klema and Stewart, on which column pivoting does nothing."""
     return np.triu(2 * np.eye(n) - np.ones((n, n))) / np.sqrt(np.arange(1, n + 1))
@@ -36,10 +42,9 @@ def gks(n):
 def test_the_best_exchange_is_that_of_the_largest_volume(shape, dtype):
     A = with_spectrum(np.random.default_rng(0), *shape, np.linspace(1, 0.1, min(shape)), dtype)
     columns = np.array([4, 0, 2])
-    state = _State.of(xp, A, column_basis(xp, A, columns))
+    state = fresh_state(A, columns)
     expected = gains(A, columns)
-    rest = np.linalg.norm(state.E, axis=0)
-    i, j, gain = _best_exchange(xp, state.Z, _row_norms(xp, state.W), rest, columns)
+    i, j, gain = _best_exchange(xp, state.Z, _row_norms(xp, state.W), state.rest, columns)
     assert gain == pytest.approx(expected.max())
     assert expected[i, j] == pytest.approx(expected.max())
 
@@ -47,14 +52,27 @@ def test_the_best_exchange_is_that_of_the_largest_volume(shape, dtype):
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
 def test_an_update_gives_what_a_new_factorisation_gives(dtype):
     A = with_spectrum(np.random.default_rng(1), 20, 15, np.geomspace(1, 1e-3, 15), dtype)
-    state = _State.of(xp, A, column_basis(xp, A, np.arange(6)))
+    state = fresh_state(A, np.arange(6))
+    E = state.E
     for i, j in [(2, 9), (0, 12), (2, 0), (5, 14)]:  # column 0 leaves and returns
         state = state.exchanged(xp, i, j)
+    assert state.E is E  # nothing of the size of A is written
     assert state.indices.tolist() == [12, 1, 0, 3, 4, 14]
-    fresh = _State.of(xp, A, column_basis(xp, A, state.indices))
-    for name in ("Z", "W", "E"):
+    fresh = fresh_state(A, state.indices)
+    found = {"Z": state.Z, "W": state.W, "E": state.E + state.left.T @ state.right, "rest": state.rest}
+    for name, value in found.items():
         expected = getattr(fresh, name)
-        np.testing.assert_allclose(getattr(state, name), expected, atol=1e-9 * np.abs(expected).max())
+        np.testing.assert_allclose(value, expected, atol=1e-9 * np.abs(expected).max())
+
+
+def test_norms_that_an_exchange_makes_tiny_keep_their_digits():
+    rng = np.random.default_rng(8)
+    A = rng.standard_normal((30, 12))
+    A[:, 6:] = A[:, 5:6] * rng.standard_normal(6) + 1e-11 * A[:, 6:]  # nearly the column that comes
+    state = fresh_state(A, np.arange(5)).exchanged(xp, 2, 5)
+    expected = fresh_state(A, state.indices).rest
+    np.testing.assert_allclose(state.rest[6:], expected[6:], rtol=1e-3)
+    assert expected[6:].max() < 1e-9
 
 
 @pytest.mark.parametrize("spectrum", SPECTRA)

@@ -487,7 +487,7 @@ def test_rows_that_change_between_readings_are_noticed():
 
 def test_passes_that_are_allotted_make_the_triplets_themselves_accurate():
     A = sp.random_array((900, 700), density=0.01, rng=0, format="csr")
-    U, s, Vt = np.linalg.svd(A.toarray(), full_matrices=False)
+    _, s, Vt = np.linalg.svd(A.toarray(), full_matrices=False)
     F = truncated_svd(A, 5, max_passes=200, rng=0)
     assert F.passes < 200
     np.testing.assert_allclose(F.s, s[:5], rtol=1e-13)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import device
 
-from lina._core.array import balance, check_norm, check_option, dtype_name, open_door
+from lina._core.array import balance, check_norm, check_option, dtype_name, open_door, refuse_gradient
 from lina._core.certificates import CertificateKind
 from lina._core.errors import AccuracyWarning
 from lina._core.random import generator
@@ -86,6 +86,8 @@ def cr_matmul(
     ValueError
         If ``X`` or ``Y`` is not a finite nonempty matrix, the shapes do not match, ``r`` is out of range, an option
         does not go with ``select``, or an array is traced or lazy.
+    GradientError
+        If torch records a gradient and the weights are "importance" or "optimal": they are fitted on the host.
     OverflowError
         If a norm exceeds half the range of the dtype, or that of the product does.
 
@@ -99,7 +101,10 @@ def cr_matmul(
     -----
     Cost beside the exact product's 2 l m n flops: selection by "topnorm" and "sample" 2 l (m + n), by "greedy" and
     "omp" 2 l^2 (m + n) for the inner products of all terms, the Hadamard product of X^H X and the transpose of Y Y^H.
-    Weights "optimal" 2 l r (m + n), "full" twice that. ``F.matmul()`` takes 2 r m n.
+    Where l is beyond 16 r or so these are computed 64 terms at a time, those that are likely to be chosen next:
+    4 l m n + 2 l r (m + n) flops if all of them are, and at most 64 times the second part; memory 64 l numbers instead
+    of l^2. Tuples always take all of them. Weights "optimal" 2 l r (m + n), "full" twice that. ``F.matmul()`` takes
+    2 r m n.
 
     The measured error costs 2 l^2 (m + n) flops through the same inner products where that is less than forming what
     is left out, 2 (l - r) m n; the inner products are trusted only while the square keeps its digits. As a rule that
@@ -130,6 +135,8 @@ def cr_matmul(
     if X.shape[1] != Y.shape[0]:
         raise ValueError(f"X must have as many columns as Y has rows, got shapes {tuple(X.shape)} and {tuple(Y.shape)}")
     weights = _checked(X.shape[1], r, select, weights, tuple_size, replace)
+    if weights in ("importance", "optimal"):
+        refuse_gradient(f"cr_matmul with weights={weights!r}", X=X, Y=Y)
     draws = generator(rng)
     dtype = xp.result_type(X, Y)
     X, x_scale = _balanced(xp, xp.astype(X, dtype, copy=False), "X")

@@ -68,23 +68,27 @@ class Terms:
         some = np.flatnonzero(d)
         if some.size == 0:
             return 0.0
-        left, right = self.chosen(some)
-        left = left * from_numpy(d[some], left)
+        if 2 * some.size > self.l:  # a copy of nearly all would save little
+            some, left, right = np.arange(self.l), self.X, self.Y
+        else:
+            left, right = self.chosen(some)
+        weights = from_numpy(d[some], left)
         total = 0.0
-        for rows in self._blocks():
-            total = math.hypot(total, scalar(frobenius(xp, left[rows, :] @ right)))
-        return total + product_rounding(xp, left, right)
+        for rows in self.blocks():
+            total = math.hypot(total, scalar(frobenius(xp, (left[rows, :] * weights) @ right)))
+        return total + 2 * epsilon(left) * float(np.sum(np.abs(d) * self.sizes))
 
     def residual_norm(self, left: Any, right: Any) -> float:
         """Return the norm of X Y - left @ right, rounding included, block by block: 2 m n (l + p) flops."""
         total = 0.0
-        for rows in self._blocks():
+        for rows in self.blocks():
             block = self.X[rows, :] @ self.Y - left[rows, :] @ right
             total = math.hypot(total, scalar(frobenius(self.xp, block)))
         return total + 2 * epsilon(left) * float(np.sum(self.sizes)) + product_rounding(self.xp, left, right)
 
-    def _blocks(self) -> list[slice]:
-        step = max(1, _BLOCK_ENTRIES // self.n)
+    def blocks(self) -> list[slice]:
+        """Return slices of the rows of X, so few that neither they nor their products with Y are large."""
+        step = max(1, _BLOCK_ENTRIES // max(self.n, self.l))
         return [slice(start, min(start + step, self.m)) for start in range(0, self.m, step)]
 
     def estimated_norm(self, d: np.ndarray, rng: np.random.Generator) -> float:

@@ -1,1 +1,1 @@
-"""The Nystrom approximation: ``public`` checks and certifies, ``blocks`` computes, ``matrix`` is what they read."""
+"""Nystrom approximation: ``public`` checks and certifies, ``blocks`` and ``whole`` compute, ``matrix`` is read."""

@@ -17,12 +17,17 @@ from lina._core.random import gaussian
 from lina.linalg._norms import norm2_upper
 from lina.linalg._nystrom.certify import Certifier
 from lina.linalg._nystrom.matrix import PsdMatrix
+from lina.linalg._nystrom.whole import NOT_ROUNDING, Whole
 from lina.linalg._orthonormal import orthonormal_columns
 
 _BLOCK_FOR_TOLERANCE = 32
 _OVERSAMPLE = 10
-# Eigenvalues below minus this many units of rounding, and asymmetries above it, are not rounding.
-_NOT_ROUNDING = 100.0
+# All eigenvectors of an array are about as much work as blocks that amount to this part of its columns; and a basis
+# that grows until a tolerance is met, nobody knows how far, is given up while it has cost a third of that.
+_AS_ALL = 2
+_GIVEN_UP = 5
+# Blocks that a rank needs as a rule.
+_BLOCKS_FOR_RANK = 3
 # Each pass of Krylov lowers the excess of the error over the optimum to less than a tenth, so that after a gain of
 # this share of the error about 1 % is left.
 _WORTH_A_PASS = 0.1
@@ -32,13 +37,17 @@ _PROVED = 0.01
 
 
 class Goal(NamedTuple):
-    """When to stop: at ``rank`` terms, or fewer if the error reaches the target; and after ``max_passes``."""
+    """When to stop: at ``rank`` terms, or fewer if the error reaches the target; and after ``max_passes``.
+
+    ``free`` says that all eigenvectors may be taken instead, where that is less work.
+    """
 
     rank: int
     tolerant: bool
     rtol: float
     atol: float
     max_passes: int | None
+    free: bool
 
     def target(self, norm_A: float, scale: float) -> float:
         """Return the error allowed, over ``scale``, for a matrix of the norm ``norm_A`` times that."""
@@ -74,7 +83,7 @@ class Basis:
         Y = self.matrix.product(V)
         self._measure(Y)
         C = Y @ adjoint(xp, V)
-        if scalar(frobenius(xp, C - adjoint(xp, C))) > _NOT_ROUNDING * self.rounding * math.sqrt(V.shape[0]):
+        if scalar(frobenius(xp, C - adjoint(xp, C))) > NOT_ROUNDING * self.rounding * math.sqrt(V.shape[0]):
             raise ValueError("A must be Hermitian, found an asymmetry beyond rounding")
         R = Y + self.shift * V
         for B in self.B:
@@ -102,7 +111,7 @@ class Basis:
         xp = self.xp
         found, Z = xp.linalg.eigh((S + adjoint(xp, S)) / 2)
         values = to_numpy(found).astype(np.float64)
-        if not values[0] - self.shift > -_NOT_ROUNDING * self.rounding - self.shift * self.matrix.n * epsilon(S):
+        if not values[0] - self.shift > -NOT_ROUNDING * self.rounding - self.shift * self.matrix.n * epsilon(S):
             least = (values[0] - self.shift) * self.matrix.scale
             raise ValueError(f"A must be positive semidefinite, found an eigenvalue of at most {least:.3g}")
         # nothing is below the shift but by rounding; raised, it takes a smaller step, and the rest stays semidefinite
@@ -161,17 +170,20 @@ def _orthonormal_rows(xp: Any, W: Any) -> Any:
 
 def approximate(
     matrix: PsdMatrix, goal: Goal, method: str, certifier: Certifier, rng: np.random.Generator
-) -> tuple[Basis, int, Status, Certificate | None]:
+) -> tuple[Basis | Whole, int, Status, Certificate | None]:
     """Return the basis, the number of its terms to keep, why it ended there, and a bound of their error if known.
 
     Each block of b rows costs 2 n^2 b flops for its product and about 10 n b m for a basis of m rows.
     """
-    basis = Basis(matrix)
+    basis: Any = Basis(matrix)
     width = _width(matrix.n, goal, method)
     fresh, V = True, _start(matrix, width, rng)
     before = 0.0
     while True:
-        basis.add(V)
+        if goal.free and _as_much_as_all(basis, int(V.shape[0]), goal):
+            basis = Whole(matrix)
+        else:
+            basis.add(V)
         k, status, bound = _decide(basis, goal, method, certifier, before)
         if status is None and fresh and basis.spent:
             k, status = min(goal.rank, basis.size), Status.ROUNDING if goal.tolerant else Status.CONVERGED
@@ -195,6 +207,16 @@ def _width(n: int, goal: Goal, method: str) -> int:
     return n if method == "krylov" and 3 * width >= n else min(n, width)
 
 
+def _as_much_as_all(basis: Basis, width: int, goal: Goal) -> bool:
+    """Whether all eigenvectors of an array are no more work than another block of ``width`` rows, and what follows."""
+    matrix, size = basis.matrix, basis.size + width
+    if matrix.array is None:
+        return False
+    if goal.tolerant:
+        return _GIVEN_UP * size > matrix.n
+    return _AS_ALL * max(size, _BLOCKS_FOR_RANK * width) > matrix.n
+
+
 def _start(matrix: PsdMatrix, width: int, rng: np.random.Generator) -> Any:
     if width == matrix.n:
         return matrix.xp.eye(width, dtype=matrix.like.dtype, device=device(matrix.like))
@@ -202,7 +224,7 @@ def _start(matrix: PsdMatrix, width: int, rng: np.random.Generator) -> Any:
 
 
 def _decide(
-    basis: Basis, goal: Goal, method: str, certifier: Certifier, before: float
+    basis: Any, goal: Goal, method: str, certifier: Certifier, before: float
 ) -> tuple[int, Status | None, Certificate | None]:
     """Return the number of terms to keep, why the iteration may end here or None, and a bound of their error."""
     limit = min(goal.rank, basis.size)
@@ -223,7 +245,7 @@ def _decide(
     return limit, None, bound
 
 
-def _settled(basis: Basis, goal: Goal, certifier: Certifier, before: float) -> bool:
+def _settled(basis: Any, goal: Goal, certifier: Certifier, before: float) -> bool:
     """Whether a further block would not lower the error of ``goal.rank`` terms noticeably."""
     beyond, rest = math.fsum(basis.values[goal.rank :]), 0.0
     rounding = certifier.rounding(basis)

@@ -91,16 +91,27 @@ def _qr_solution(xp: Any, A: Any, M: Any, cutoff: Cutoff) -> Outcome:
 
 def _triangular_solution(xp: Any, R: Any, triangle: Any, right: Any, cutoff: Cutoff) -> Outcome | None:
     """Return triangle^-1 @ right, ``triangle`` being R or R^H; None unless full rank is certain."""
+    found = certain_inverse(xp, R, cutoff)
+    if found is None:
+        return None
+    lower, low, high = found
+    X = corrected(lower if triangle is not R else adjoint(xp, lower), triangle, right)
+    return FullRank(X, low, high, "qr").outcome(R.shape[0], cutoff)
+
+
+def certain_inverse(xp: Any, R: Any, cutoff: Cutoff) -> tuple[Any, float, float] | None:
+    """Return R^-H of a triangle and the interval of its singular values; None unless full rank is certain."""
     if scalar(xp.min(xp.abs(xp.linalg.diagonal(R)))) == 0.0:
         return None
     lower = triangular_inverse(xp, adjoint(xp, R))
     low, high = 1.0 / norm2_upper(xp, lower), norm2_upper(xp, R)
-    if not cutoff.below(low, high):
-        return None
-    inverse = lower if triangle is not R else adjoint(xp, lower)
+    return (lower, low, high) if cutoff.below(low, high) else None
+
+
+def corrected(inverse: Any, triangle: Any, right: Any) -> Any:
+    """Return triangle^-1 @ right: an inverse times a vector is stable once corrected."""
     X = inverse @ right
-    X = X + inverse @ (right - triangle @ X)  # an inverse times a vector is stable once corrected
-    return FullRank(X, low, high, "qr").outcome(R.shape[0], cutoff)
+    return X + inverse @ (right - triangle @ X)
 
 
 def _full_rank_solution(xp: Any, A: Any, G: Any, M: Any, norm_A: float, cutoff: Cutoff) -> Outcome | None:

@@ -133,10 +133,11 @@ def select_columns(
 
     "lupp" does not reveal the rank: near the numerical rank it may take columns of which only rounding is left.
 
-    Cost in flops: "cpqr" 4 m n min(m, n); "sketch" 2 m n (k + 10), "lupp", "kmeans" about the same; "sampled_cpqr"
-    16 m k^2; "rbrp" 4 m n k; "greedy" 2 m n min(m, n) + 2 n min(n, 4 m) k; "deim", "qdeim" those of
-    `truncated_svd`; "leverage" 6 m n^2 + 22 n^3 for m >= n; the error 2 m n k + 6 m k^2 + 22 k^3 beside them. Memory:
-    "rbrp" two arrays of the size of ``A``, "greedy" n min(m, n) numbers, "leverage" the factors of the SVD.
+    Cost in flops: "cpqr" 4 m n k for a large matrix and k up to an eighth of its sides, otherwise 4 m n min(m, n);
+    "sketch" 2 m n (k + 10), "lupp", "kmeans" about the same; "sampled_cpqr" 16 m k^2; "rbrp" 4 m n k;
+    "greedy" 2 m n min(m, n) + 2 n min(n, 4 m) k; "deim", "qdeim" those of `truncated_svd`; "leverage"
+    6 m n^2 + 22 n^3 for m >= n; the error 2 m n k + 6 m k^2 + 22 k^3 beside them. Memory: "rbrp" two arrays of the
+    size of ``A``, "greedy" n min(m, n) numbers, "leverage" the factors of the SVD.
 
     References
     ----------
