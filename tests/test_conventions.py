@@ -295,7 +295,7 @@ def test_c32_draws_are_made_in_float64_and_rounded():
 def test_c33_seeds_repeat_and_the_global_generator_is_left_alone():
     A = graded(200, 150)
     before = np.random.get_state()[1:3]  # noqa: NPY002
-    seeds = (3, 3, np.random.default_rng(3))
+    seeds = (3, 3, generator(3))
     answers = [truncated_svd(A, 5, method="krylov", rng=rng).toarray() for rng in seeds]
     other = truncated_svd(A, 5, method="krylov", rng=4).toarray()
     low_rank = A[:, :40] @ A[:40, :]

@@ -51,4 +51,6 @@ def top_eigh(G: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the k largest eigenvalues (ascending) and their vectors (n, k) of a Hermitian matrix (n, n)."""
     n = G.shape[0]
     values, vectors = eigh(G, subset_by_index=(n - k, n - 1), check_finite=False)
-    return values, vectors
+    if len(values) < k:  # bisection has lost some of a cluster
+        values, vectors = eigh(G, check_finite=False)
+    return values[-k:], vectors[:, -k:]

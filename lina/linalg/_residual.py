@@ -22,12 +22,13 @@ def residual_norm(xp: Any, A: Any, left: Any, right: Any) -> float:
         total = math.hypot(total, scalar(frobenius(xp, A[start:stop, :] - left[start:stop, :] @ right)))
     # a k-term product errs like sqrt(k) eps |x||y| (Higham, Mary, SIAM J. Sci. Comput. 41 (2019) A2815), and here
     # norm(left) norm(right) is about sqrt(k) times the norm of the product
-    return total + 2 * epsilon(A) * scalar(frobenius(xp, left)) * scalar(frobenius(xp, right))
+    products = scalar(frobenius(xp, left)) * scalar(frobenius(xp, right))
+    return total + epsilon(A) * (4 * total + 2 * products)
 
 
 def pythagoras(A: Any, norm: float, captured: float) -> float | None:
     """Return sqrt(norm^2 - captured^2), rounding included; None where the difference has lost its digits."""
-    doubt = epsilon(A) * math.sqrt(A.shape[0] * A.shape[1]) * norm**2
+    doubt = epsilon(A) * (8 + math.sqrt(A.shape[0] * A.shape[1])) * norm**2
     difference = (norm - captured) * (norm + captured)
     return math.sqrt(difference + doubt) if difference > 1e3 * doubt else None
 

@@ -28,6 +28,8 @@ from lina.linalg._stopping import check_stopping
 
 # Proposals a round, where none are asked for: as many as there are pivots, within limits; most are accepted then.
 _LEAST_BLOCK, _LARGEST_BLOCK = 16, 128
+# Pivots of so many times the rounding are not trusted where a negative diagonal follows from them.
+_DOUBTFUL = 1e4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -213,12 +215,14 @@ def _eliminate(
             head = xp.take(P, on_device(xp, chosen, rows), axis=1)
             rows = rows - adjoint(xp, head) @ P
         new = substitute(xp, from_numpy(L, rows), rows)
+        after = left - to_numpy(xp.sum(xp.abs(new) ** 2, axis=0))
+        rounding = _rounding_pivots(source, np.abs(np.diagonal(L)) ** 2, eps, float(after.min()))
+        if rounding.any():
+            left[chosen[rounding]] = 0.0
+            continue
+        left = after
         P = new if P is None else xp.concat([P, new], axis=0)
         pivots.extend(chosen.tolist())
-        left = left - to_numpy(xp.sum(xp.abs(new) ** 2, axis=0))
-        if float(left.min()) < -2 * source.tolerance:
-            worst = float(left.min()) * source.scale
-            raise not_psd(f"{worst:.4g} on the diagonal of a Schur complement")
         left[chosen] = 0.0
     if target is not None and error <= target:
         more = np.cumsum(to_numpy(xp.sum(xp.abs(new) ** 2, axis=1)).astype(np.float64)[::-1])
@@ -226,6 +230,19 @@ def _eliminate(
         if drop:  # the last pivots of the round were not needed
             P, pivots, error = P[:-drop, :], pivots[:-drop], error + float(more[drop - 1])
     return _result(source, P, pivots, error, limit, target)
+
+
+def _rounding_pivots(source: ArrayEntries, pivots: np.ndarray, eps: float, worst: float) -> np.ndarray:
+    """Return which ``pivots`` are rounding, as the ``worst`` diagonal entry after them shows; raise if it is too bad.
+
+    What a small pivot divides has been magnified by the root of its share of the largest one.
+    """
+    doubtful = pivots <= _DOUBTFUL * float(source.noise(eps).max())
+    if worst >= -2 * source.tolerance:
+        return np.zeros_like(doubtful)
+    if not doubtful.any() and worst < -2 * source.tolerance * math.sqrt(source.largest / float(pivots.min())):
+        raise not_psd(f"{worst * source.scale:.4g} on the diagonal of a Schur complement")
+    return doubtful
 
 
 def _proposals(block_size: int | None, found: int, limit: int) -> int:

@@ -226,7 +226,7 @@ def assemble(xp: Any, change: Change, terms: Terms, r: int) -> Changed:
         F, more = _orthonormal_again(xp, F)
         missed += more
     # k-term products err like sqrt(k) eps (Higham, Mary, SIAM J. Sci. Comput. 41 (2019) A2815)
-    rounding = 4 * epsilon(s) * math.sqrt(max(change.core.shape)) * change.size + change.lost + missed
+    rounding = 4 * epsilon(s) * (4 + math.sqrt(max(change.core.shape))) * change.size + change.lost + missed
     s = times_power(F.s, change.exponent)
     if not bool(xp.all(xp.isfinite(s))):
         raise OverflowError(f"the changed matrix must not be so large that its 2-norm overflows {dtype_name(s)}")

@@ -5,14 +5,18 @@ import io
 
 import numpy as np
 import pytest
+import scipy.sparse
+from scipy.sparse.linalg import aslinearoperator
 
 from lina.linalg import (
+    RowBlocks,
     interpolative,
     load,
     pinv,
     pinv_factor,
     qr_pivoted,
     ridge_pinv,
+    rpcholesky,
     save,
     truncated_svd,
     two_sided_projection,
@@ -156,3 +160,85 @@ def test_a_damaged_directory_of_a_file_is_an_error_that_names_it(offset, value):
     damaged[damaged.rfind(b"PK\x01\x02") + offset] = value
     with pytest.raises(ValueError, match="file must be whole"):
         load(io.BytesIO(bytes(damaged)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
+def test_equal_singular_values_never_cost_a_term(dtype):
+    for seed in range(30):
+        draws = np.random.default_rng(seed).standard_normal((140, 90))
+        A = np.linalg.qr(draws)[0].astype(dtype)
+        assert truncated_svd(A, 2, rng=0).rank == 2
+        assert truncated_svd(A, 2, method="gram").rank == 2
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex64"])
+def test_the_error_of_an_operator_includes_rounding(dtype):
+    A = np.random.default_rng(1).standard_normal((90, 80)).astype(dtype)
+    for options in ({"rtol": 1e-30}, {"k": 79}):
+        F = truncated_svd(aslinearoperator(A), rng=0, **options)
+        assert F.error >= np.linalg.norm(A.astype("complex128") - F.toarray())
+    assert truncated_svd(aslinearoperator(A), rtol=1e-30, rng=0).status == "rounding"
+
+
+def test_probes_do_not_come_from_the_draws_that_made_the_matrix():
+    A = np.random.default_rng(0).standard_normal((100, 80))
+    for k in (75, 78, 79):
+        F = truncated_svd(aslinearoperator(A), k, rng=0)
+        assert F.error >= np.linalg.norm(A - F.toarray())
+
+
+def test_exact_low_rank_matrices_are_semidefinite_enough_for_pivots():
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        Q = np.linalg.qr(rng.standard_normal((5, 2)))[0]
+        B = rng.integers(-2, 3, (130, 26)).astype(float)
+        for A in ((Q @ Q.T + (Q @ Q.T).T) / 2, B @ B.T):
+            F = rpcholesky(A, rtol=1e-3, rng=0)
+            assert F.error >= np.linalg.norm(A - F.toarray(), "nuc")
+
+
+def test_zeros_can_be_centred_in_blocks():
+    zeros = np.zeros((2, 5))
+    for A in (RowBlocks([zeros, zeros]), iter([zeros, zeros])):
+        F = truncated_svd(A, 1, center=True)
+        assert (F.s.tolist(), F.error) == ([0.0], 0.0)
+    assert truncated_svd(np.full((5, 1), 1e-300), 1, center=True).s[0] < 1e-310
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (1, 5), (1, 1)])
+def test_a_single_column_has_a_pseudo_inverse_by_every_method(shape):
+    for method in ("gram", "lu", "cod", "qr", "svd"):
+        np.testing.assert_allclose(pinv(np.ones(shape), method=method), np.ones(shape).T / max(shape))
+
+
+@pytest.mark.parametrize("norm", ["fro", "2"])
+def test_a_tolerance_that_all_terms_meet_is_met_and_one_below_rounding_is_not(norm):
+    A = np.random.default_rng(0).standard_normal((40, 500))
+    assert truncated_svd(RowBlocks([A]), rtol=1e-9, norm=norm, rng=0).status == "converged"
+    for method in ("auto", "krylov", "svd"):
+        assert truncated_svd(A.T, rtol=1e-17, norm=norm, method=method, rng=0).status == "rounding"
+
+
+def test_rigorous_bounds_hold_for_the_smallest_matrices():
+    wide = np.longdouble
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        U, V = (np.linalg.qr(rng.standard_normal((2, 2)))[0] for _ in range(2))
+        A = (U * [1, 1e-6]) @ V
+        for method in ("krylov", "svd", "gram"):
+            F = truncated_svd(A, 1, method=method, rng=0)
+            found = (F.U.astype(wide) * F.s.astype(wide)) @ F.Vt.astype(wide)
+            assert F.error >= np.sqrt(np.sum((A.astype(wide) - found) ** 2))
+        B = np.linalg.qr(rng.standard_normal((40, 2)))[0]
+        C, D = rng.standard_normal((40, 3)), rng.standard_normal((2, 3))
+        G = pinv_factor(B).update(C, D)
+        missed = B.astype(wide) + C.astype(wide) @ D.T.astype(wide) - (G.U.astype(wide) * G.s) @ G.Vt.astype(wide)
+        assert G.error >= np.sqrt(np.sum(missed**2))
+
+
+def test_a_sparse_matrix_without_decay_is_given_up_to_the_gram_matrix():
+    A = scipy.sparse.random_array((500, 400), density=0.05, rng=0, format="csr")
+    F = truncated_svd(A, rtol=0.2, rng=0)
+    assert (F.method, str(F.status)) == ("gram", "converged")
+    least = np.linalg.svd(A.toarray(), compute_uv=False)
+    assert F.rank == np.sum(np.sqrt(np.cumsum(least[::-1] ** 2))[::-1] > 0.2 * np.linalg.norm(least))

@@ -124,7 +124,7 @@ def test_rules_that_look_at_columns_one_by_one_are_caught_by_their_error():
 @pytest.mark.parametrize("spectrum", ["polynomial", "exponential", "slow"])
 def test_blocks_and_sketches_lose_little_to_pivoted_qr(spectrum):
     ratios = {method: [] for method in ("sketch", "rbrp", "lupp", "greedy", "qdeim")}
-    for seed in range(6):
+    for seed in range(20):
         A = with_spectrum(np.random.default_rng(seed), 150, 120, SPECTRA[spectrum](120))
         reference = select_columns(A, 30).error
         for method, found in ratios.items():

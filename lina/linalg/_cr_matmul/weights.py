@@ -48,7 +48,7 @@ def diagonal(terms: Terms, indices: np.ndarray, weights: np.ndarray | None, meas
         left, right = left * from_numpy(phase, left), right * from_numpy(root[:, None], right)
     d = np.ones(terms.l, dtype=weights.dtype)
     np.subtract.at(d, indices, weights)
-    error = terms.norm(d) if measure else float(np.sum(np.abs(d) * terms.sizes))
+    error = terms.norm(d) if measure else float(np.sum(np.abs(d) * terms.sizes)) * (1 + 4 * epsilon(left))
     return Middle(from_numpy(weights, left), left, right, error + product_rounding(xp, left, right))
 
 

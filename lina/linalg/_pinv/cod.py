@@ -70,6 +70,8 @@ def _row_space(xp: Any, G: Any) -> Any | None:
     count; should that cut away too much, the bounds of the caller notice.
     """
     n, rng = G.shape[0], np.random.default_rng(0)
+    if n < 2:
+        return None
     noise = 10 * n * epsilon(G)
     omega = gaussian(rng, (n, min(_FIRST_SKETCH, n // 2)), G)
     image = G @ omega

@@ -118,9 +118,9 @@ class Blocks(Sliced):
             total += norm**2
             visit.add(block)
         self.size, self._surveyed = math.sqrt(total), True
+        self.scale = self.scale or 1.0
         if self._center:
             total -= self._recentre(visit, sums / self.shape[0])
-        self.scale = self.scale or 1.0
         self.norm = math.sqrt(max(0.0, total))
         check_norm(self.like, self.norm, self.scale, "A")
 
@@ -128,7 +128,7 @@ class Blocks(Sliced):
         """Move the offset to the mean; return by how much the sum of squares shrinks."""
         visit.recentre(self.shape[0], delta)
         self._offset = self._offset + delta
-        self.subtracted(self._offset * (self.scale or 1.0))
+        self.subtracted(self._offset * self.scale)
         return self.shape[0] * scalar(frobenius(self.xp, delta)) ** 2
 
     def _widen(self, raw: Any, so_far: float) -> tuple[float, float]:

@@ -29,7 +29,7 @@ def gram_svd(matrix: Matrix, request: Request) -> Factors | None:
     if matrix.norm == 0:
         return zero_factors(matrix, goal)
     values, vectors = _top_eigh(matrix.xp, G, goal)
-    singular = [math.sqrt(max(0.0, v)) for v in values][: min(matrix.shape) + 1]
+    singular = [math.sqrt(max(0.0, v)) for v in values][: min(matrix.shape)]
     rest = 0.0 if len(singular) >= min(matrix.shape) else math.inf
     k, status = final_rank(singular, rest, goal)
     trusted = max(_TRUSTED, 1e4 * n * eps) * (matrix.size / matrix.norm) ** 2

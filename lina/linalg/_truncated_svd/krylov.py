@@ -106,9 +106,10 @@ def _width(request: Request, narrow: bool, n: int) -> int:
     return -(-wanted // 8) * 8
 
 
-def krylov_svd(matrix: Matrix, request: Request, rng: np.random.Generator) -> Factors:
+def krylov_svd(matrix: Matrix, request: Request, rng: np.random.Generator, *, most: float = 1.0) -> Factors:
     """Return the leading terms of ``matrix`` (m, n).
 
+    A tolerance for which ``most`` n basis vectors are not enough is given up, with the status ROUNDING.
     Each block costs two passes, 4 m n b flops; the basis stores (m + n) b numbers a block.
     """
     chain = _Chain(matrix, request, rng)
@@ -123,6 +124,8 @@ def krylov_svd(matrix: Matrix, request: Request, rng: np.random.Generator) -> Fa
         status, rest = _decide(chain, goal, values, captured - before)
         before = captured
         settled = status is Status.CONVERGED and needed_rank(values, rest, goal) is None
+        if status is None and goal.target is not None and basis.size > most * matrix.shape[1]:
+            status = Status.ROUNDING
         if status is not None and not (settled and chain.hides_ties(values, goal.rank) and chain.restart()):
             break
         if status is None and not chain.next() and not _resume(chain, goal, values):
@@ -183,8 +186,8 @@ def _rest(matrix: Matrix, basis: Basis, target: float, values: list[float]) -> f
 def _unseen(matrix: Matrix, basis: Basis) -> float:
     """Return the norm of what the whole basis does not see, from the residual itself."""
     xp = matrix.xp
-    if basis.size == matrix.shape[1]:
-        return 0.0
+    if basis.size == matrix.shape[1]:  # rounding alone
+        return 2 * epsilon(matrix.like) * math.sqrt(basis.size) * matrix.size
     left, right = xp.matrix_transpose(xp.concat(basis.Y, axis=0)), conjugate(xp, xp.concat(basis.V, axis=0))
     return matrix.residual(left, right)
 

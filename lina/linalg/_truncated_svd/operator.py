@@ -66,7 +66,8 @@ class Operator(Matrix):
 
     def _bound(self, E: Any) -> float:
         """Return a bound of norm(M, "fro") from the images E (p, m) of the probes under M."""
-        return float(np.linalg.norm(E)) / math.sqrt(_PROBES * _SHARE) + 4 * epsilon(E) * self.size + self.lost
+        rounding = (4 + 2 * math.sqrt(min(self.shape))) * epsilon(E) * self.size
+        return float(np.linalg.norm(E)) / math.sqrt(_PROBES * _SHARE) + rounding + self.lost
 
     def beyond(self, basis: Any, values: list[float], limit: int) -> float:
         """Return a bound of what the leading ``limit`` Ritz values leave over."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from array_api_compat import device
 
-from lina._core.array import check_rank, conjugate, epsilon, frobenius, is_lazy, scalar
+from lina._core.array import balance, check_rank, conjugate, epsilon, frobenius, is_lazy, scalar
 from lina._core.certificates import Certificate, CertificateKind, Status
 from lina.linalg._orthonormal import orthonormal_columns
 
@@ -99,10 +99,9 @@ class Matrix:
         self.mean = mean
         if is_lazy(mean):
             return
-        largest = scalar(self.xp.max(self.xp.abs(mean)))
-        size = largest * scalar(frobenius(self.xp, mean / largest)) if largest > 0 else 0.0
+        _, norm, scale = balance(self.xp, mean, "A")
         # of the two sides the larger, whichever way round the matrix is held
-        self.lost = epsilon(self.like) * math.sqrt(max(self.shape)) * size / self.scale
+        self.lost = epsilon(self.like) * math.sqrt(max(self.shape)) * norm * (scale / self.scale)
 
     def norm_at_least(self, captured: float) -> Any:  # noqa: ARG002
         """Return the Frobenius norm, or a lower bound where only the part ``captured`` by a basis is certain."""
@@ -120,7 +119,7 @@ class Matrix:
 
     def doubt(self) -> float:
         """Return the rounding of the sums of squares of the matrix and of its projections, over ``size ** 2``."""
-        return epsilon(self.like) * math.sqrt(self.shape[0] * self.shape[1])
+        return epsilon(self.like) * (8 + math.sqrt(self.shape[0] * self.shape[1]))
 
     def certify(self, factors: "Factors") -> Certificate:
         """Return the Frobenius norm of what the factors, a projection of the matrix, leave over."""

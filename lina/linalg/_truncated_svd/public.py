@@ -20,6 +20,8 @@ METHODS = ("auto", "gram", "krylov", "single_pass", "svd")
 
 # Probes of the bound of the 2-norm, each of which errs with probability 1/10.
 _PROBES = 10
+# Share of all directions from which on the whole SVD costs less than a basis that goes on growing.
+_MOST_OF_A_BASIS = 0.25
 
 
 def truncated_svd(
@@ -53,7 +55,7 @@ def truncated_svd(
         Number of triplets, in 1..min(m, n). With a tolerance: at most so many.
     rtol, atol : float, optional
         Stop at the least rank whose error is at most ``max(rtol * norm(A), atol)``, both in the norm ``norm``.
-        "krylov" comes within a few per cent of the least rank. At least one of ``k``, ``rtol``, ``atol`` is needed.
+        "krylov" comes within ten per cent of the least rank. At least one of ``k``, ``rtol``, ``atol`` is needed.
     norm : {"fro", "2"}
         The norm of the tolerance and of ``error``.
     method : {"auto", "gram", "krylov", "single_pass", "svd"}
@@ -145,11 +147,7 @@ def truncated_svd(
     request = _with_norm2(matrix, request, method, draws)
     factors, method = _run(entrance, request, method, draws)
     found = factors.certificate or _certify(matrix, factors, norm, draws)
-    status = factors.status
-    if request.tolerant and norm == "fro" and not entrance.lazy and status is Status.CONVERGED:
-        target = request.goal(matrix).target
-        if target is not None and found.value > target * (1 + 1e-6):
-            status = Status.ROUNDING
+    status = factors.status if entrance.lazy else _final_status(matrix, request, factors, found, method)
     U, Vt = factors.U, factors.Vt
     if entrance.flipped:
         U, Vt = matrix.xp.matrix_transpose(Vt), matrix.xp.matrix_transpose(U)
@@ -217,16 +215,18 @@ def _run(entrance: Entrance, request: Request, method: str, rng: np.random.Gener
     chosen = _choose(matrix, request) if method == "auto" else method
     if chosen == "single_pass":
         return single_pass_svd(matrix, request, rng), chosen
+    if chosen == "krylov":
+        last = request.max_passes is not None or not matrix.whole
+        factors = krylov_svd(matrix, request, rng, most=1.0 if last or method == "krylov" else _MOST_OF_A_BASIS)
+        if last or factors.status is not Status.ROUNDING:
+            return factors, "krylov"
+        chosen = "svd" if method == "krylov" else "gram"
     if chosen == "gram":
         found = gram_svd(matrix, request)
         if found is not None:
             return found, "gram"
-        # a tolerance that the Gram matrix cannot see is beyond Krylov's products with A^H A as well
-        chosen = "svd" if method == "gram" or request.tolerant else "krylov"
-    if chosen == "krylov":
-        factors = krylov_svd(matrix, request, rng)
-        if factors.status is not Status.ROUNDING or request.max_passes is not None or not matrix.whole:
-            return factors, "krylov"
+        if method == "auto" and not request.tolerant:
+            return krylov_svd(matrix, request, rng), "krylov"
     return full_svd(matrix, request), "svd"
 
 
@@ -246,6 +246,21 @@ def _choose(matrix: Matrix, request: Request) -> str:
         return "gram" if n <= 3000 else "krylov"
     eigenvectors = n * n / max(m, n)
     return "gram" if n + eigenvectors <= 24 * max(int(request.k or n) + 5, 24) else "krylov"
+
+
+def _final_status(matrix: Matrix, request: Request, factors: Factors, found: Certificate, method: str) -> Status:
+    """Return the status of the algorithm, or ROUNDING where the certificate shows the tolerance to lie below that."""
+    status = factors.status
+    if not request.tolerant or (request.norm == "2" and method == "single_pass"):
+        return status
+    if status is Status.MAX_RANK and request.k is None:
+        return Status.ROUNDING  # all there is does not meet the tolerance
+    # other bounds of the 2-norm may exceed what was met by a factor: of them only the rounding counts
+    exact = request.norm == "fro" or factors.following is not None
+    certain = found.value if exact else 4 * epsilon(matrix.like) * matrix.size + matrix.lost
+    target = request.goal(matrix).target
+    met = target is None or certain <= target * (1 + 1e-6)
+    return status if met or status is not Status.CONVERGED else Status.ROUNDING
 
 
 def _certify(matrix: Matrix, factors: Factors, norm: str, rng: np.random.Generator) -> Certificate:

@@ -97,7 +97,7 @@ class Sparse(Sliced):
 
     def doubt(self) -> float:
         # the norm is summed in double precision, a projection over one side at a time
-        return epsilon(self.like) * math.sqrt(sum(self.shape))
+        return epsilon(self.like) * (8 + math.sqrt(sum(self.shape)))
 
 
 def _compressed(A: Any) -> Any:
