@@ -35,7 +35,30 @@ def test_the_certificate_holds_and_the_error_is_near_the_optimum(kind, spectrum)
         assert (F.passes, F.method) == (1, "single_pass")
         if F.error_kind == "rigorous":
             assert true <= F.error <= 1.1 * true
-        # with l = 2 k + 10 columns the mean is at most (1 + k / (l - k - 1))^0.5 = 1.24 times the least
+        assert true <= 1.5 * tail(A, 15) + 1e2 * np.sqrt(EPS) * np.linalg.norm(A) * (spectrum == "exponential") + 1e-12
+        np.testing.assert_allclose(F.U.T @ F.U, np.eye(15), atol=1e-12)
+        np.testing.assert_allclose(F.Vt @ F.Vt.T, np.eye(15), atol=1e-12)
+
+
+@every_kind
+@pytest.mark.parametrize("shape", [(130, 100), (100, 130)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize("center", [False, True])
+def test_every_shape_dtype_and_mean(kind, shape, dtype, center):
+    rng = np.random.default_rng(1)
+    A = with_spectrum(rng, *shape, 1 / np.arange(1, 101.0), dtype) + np.linspace(0, 3, shape[1]).astype(dtype)
+    F = truncated_svd(KINDS[kind](A), 10, method="single_pass", center=center, rng=0)
+    C = A - A.mean(axis=0) if center else A
+    true = np.linalg.norm(C - (F.U * F.s) @ F.Vt)
+    assert F.U.dtype == F.Vt.dtype == dtype
+    single = np.finfo(dtype).eps > 1e-10
+    if not single:
+        assert F.error_kind == "rigorous"
+    if F.error_kind == "rigorous":
+        assert true <= F.error <= (1.2 if single else 1.01) * true
+    else:
+        assert 0.3 * true <= F.error <= 4 * true
+    # with l = 2 k + 10 columns the mean is at most (1 + k / (l - k - 1))^0.5 = 1.24 times the least
     assert true <= 1.5 * tail(C, 10)
     assert F.norm_A == pytest.approx(np.linalg.norm(C), rel=1e-5)
 
