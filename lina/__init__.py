@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lina import linalg as linalg
+    from lina import simplex as simplex
     from lina._core.threads import get_threads as get_threads
     from lina._core.threads import set_threads as set_threads
 
 __version__ = "0.1.0"
 
-_ROOMS = ("linalg", "torch")
+_ROOMS = ("linalg", "simplex", "torch")
 _NAMES = {"get_threads": "lina._core.threads", "set_threads": "lina._core.threads"}
 
-__all__ = ["__version__", "get_threads", "linalg", "set_threads"]
+__all__ = ["__version__", "get_threads", "linalg", "set_threads", "simplex"]
 
 
 def __getattr__(name: str) -> Any:

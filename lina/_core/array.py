@@ -56,9 +56,6 @@ def _torch_namespace() -> Any:
     return torch
 
 
-_torch_namespace._dynamo_marked_constant = True  # type: ignore[attr-defined]  # what assume_constant_result sets
-
-
 def _type_name(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 

@@ -22,9 +22,12 @@ class Status(StrEnum):
     """Why an iteration ended."""
 
     CONVERGED = "converged"
+    MAX_ITERATIONS = "max_iterations"
     MAX_PASSES = "max_passes"
     MAX_RANK = "max_rank"
+    NOT_FINITE = "not_finite"
     ROUNDING = "rounding"
+    STOPPED = "stopped"
 
 
 @dataclass(frozen=True)

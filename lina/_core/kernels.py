@@ -9,16 +9,45 @@ from importlib import import_module
 from typing import Any
 
 TABLE: dict[tuple[str, str], str] = {
+    ("active_set_qp", "numpy"): "lina._numba.active_set_qp:active_set_qp",
     ("cosine_transform", "numpy"): "lina.linalg._sketch:scipy_cosine_transform",
+    ("entmax", "numpy"): "lina._numba.entmax:entmax",
+    ("entmax", "cupy"): "lina._cuda.entmax:entmax",
+    ("entmax", "torch"): "lina.torch.simplex:entmax",
+    ("fenchel_young", "torch"): "lina.torch.simplex_losses:fenchel_young",
+    ("expm", "numpy"): "scipy.linalg:expm",
+    ("expm", "torch"): "torch.linalg:matrix_exp",
+    ("exchange_design", "numpy"): "lina._numba.optimal_design:exchange",
+    ("fill_states", "numpy"): "lina.hippo._lti_scan:numpy_fill",
     ("frobenius", "numpy"): "numpy.linalg:norm",
+    ("hessenberg_response", "numpy"): "lina.ssm._freqresp_hessenberg:hessenberg_response",
     ("householder", "numpy"): "lina.linalg._householder:lapack_householder",
     ("inverse", "numpy"): "lina.linalg._lapack:inverse",
+    ("kth_largest", "numpy"): "lina.simplex._truncated_softmax:numpy_kth_largest",
+    ("kth_largest", "torch"): "lina.torch.simplex_losses:kth_largest",
+    ("log_ndtr", "numpy"): "scipy.special:log_ndtr",
+    ("log_ndtr", "torch"): "torch.special:log_ndtr",
     ("lu_pivots", "numpy"): "lina.linalg._select_columns.lupp:lapack_lu_pivots",
+    ("perturb_max", "torch"): "lina.torch.simplex_losses:perturb_max",
+    ("pairwise_factor_qp", "numpy"): "lina._numba.simplex_qp:pairwise_factor_qp",
+    ("pairwise_qp", "numpy"): "lina._numba.simplex_qp:pairwise_qp",
     ("pinv", "torch"): "lina.torch.pinv:pinv_with_facts",
     ("pinv_small", "numpy"): "lina._numba.pinv_small:pinv_small",
     ("pinv_small", "cupy"): "lina._cuda.pinv_small:pinv_small",
     ("pinv_small_supports", "cupy"): "lina._cuda.pinv_small:supports",
     ("pivoted_qr", "numpy"): "lina.linalg._lapack:pivoted_qr",
+    ("running_sum", "torch"): "torch:cumsum",
+    ("soft_topk", "torch"): "lina.torch.simplex_losses:soft_topk",
+    ("qp_asymmetry", "numpy"): "lina._numba.simplex_qp:asymmetry",
+    ("simplex_qp_rows", "numpy"): "lina._numba.simplex_qp:simplex_qp_rows",
+    ("project_simplex", "numpy"): "lina._numba.project_simplex:project_simplex",
+    ("project_simplex", "cupy"): "lina._cuda.project_simplex:project_simplex",
+    ("project_simplex", "torch"): "lina.torch.simplex:project_simplex",
+    ("project_simplex_backward", "numpy"): "lina._numba.project_simplex:project_simplex_backward",
+    ("softmax", "numpy"): "lina._numba.entmax:softmax",
+    ("simplex_lsq_solution", "torch"): "lina.torch.simplex_solutions:attach_lsq",
+    ("simplex_qp_solution", "torch"): "lina.torch.simplex_solutions:attach_qp",
+    ("softmax", "torch"): "lina.torch.simplex:softmax",
     ("solve_left", "torch"): "lina.torch.least_squares:solve_with_facts",
     ("svd_least_squares", "numpy"): "numpy.linalg:lstsq",
     ("take_columns", "numpy"): "lina.linalg._lapack:take_columns",
@@ -36,20 +65,25 @@ def library(xp: Any) -> str:
 
 def kernel(operation: str, xp: Any) -> Callable[..., Any] | None:
     """Return the kernel of ``operation`` for the namespace ``xp``, or None where the generic body runs."""
-    target = TABLE.get((operation, library(xp)))
+    name = library(xp)
+    target = TABLE.get((operation, name))
     if target is None:
         return None
-    _load(target)
+    _load(target, name)
     return _loaded[target]
 
 
 _loaded: dict[str, Callable[..., Any]] = {}
 
 
-def _load(target: str) -> None:
-    if target not in _loaded:
-        module, function = target.split(":")
-        _loaded[target] = getattr(import_module(module), function)
+def _load(target: str, name: str) -> None:
+    if target in _loaded:
+        return
+    # a trace sees the table as it was at its first look: all that it may look for is loaded then
+    wanted = [each for (_, owner), each in TABLE.items() if owner == name] if name == "torch" else [target]
+    for each in wanted:
+        module, function = each.split(":")
+        _loaded[each] = getattr(import_module(module), function)
 
 
 # What torch's assume_constant_result sets: torch.compile runs the import while it traces, instead of tracing it.

@@ -15,8 +15,53 @@ def _pinv_small(dtype: str) -> None:
     pinv_small(np.ones((1, 1, 1), dtype=dtype))
 
 
+def _active_set_qp(dtype: str) -> None:
+    from lina._numba.active_set_qp import active_set_qp
+
+    active_set_qp(np.eye(2, dtype=dtype), np.zeros(2), np.array([1.0, 0.0]), 0.0)
+
+
+def _exchange_design(dtype: str) -> None:
+    from lina._numba.optimal_design import exchange
+
+    A = np.eye(2, dtype=dtype)
+    for K in (None, A):
+        exchange(A, np.array([0.5, 0.5]), K, 0.0, 1)
+
+
+def _simplex_qp(dtype: str) -> None:
+    from lina._numba import simplex_qp as kernels
+
+    Q, c, tolerances = np.eye(2, dtype=dtype), np.zeros(2), (1e-6, 0.0, 0.0)
+    kernels.asymmetry(Q, 1.0)
+    kernels.pairwise_qp(Q, c, np.array([1.0, 0.0]), np.array([1.0, 0.0]), 5, tolerances)
+    kernels.pairwise_factor_qp(Q, c, c, np.array([1.0, 0.0]), np.array([1.0, 0.0]), 5, tolerances)
+    kernels.simplex_qp_rows(Q[None], c[None], np.array([[1.0, 0.0]]), 5, tolerances)
+
+
+def _entmax(dtype: str) -> None:
+    from lina._numba.entmax import entmax
+
+    entmax(np.ones((1, 1), dtype=dtype), np.ones(1))
+
+
+def _project_simplex(dtype: str) -> None:
+    from lina._numba.project_simplex import LONG, project_simplex, project_simplex_backward
+
+    for x in (np.ones((1, 1), dtype=dtype), np.zeros((1, LONG), dtype=dtype), np.arange(LONG, dtype=dtype)[None, :]):
+        project_simplex(x, np.ones(1))
+    project_simplex_backward(np.ones((1, 1), dtype=dtype), np.ones((1, 1), dtype=dtype))
+
+
 # A new kernel is a new row.
-KERNELS: dict[str, tuple[Callable[[str], Any], tuple[str, ...]]] = {"pinv_small": (_pinv_small, _DTYPES)}
+KERNELS: dict[str, tuple[Callable[[str], Any], tuple[str, ...]]] = {
+    "active_set_qp": (_active_set_qp, ("float64",)),
+    "entmax": (_entmax, ("float32", "float64")),
+    "exchange_design": (_exchange_design, ("float64",)),
+    "pinv_small": (_pinv_small, _DTYPES),
+    "project_simplex": (_project_simplex, ("float32", "float64")),
+    "simplex_qp": (_simplex_qp, ("float64",)),
+}
 
 
 def warmup() -> list[tuple[str, str, float]]:

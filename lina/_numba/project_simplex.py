@@ -1,0 +1,371 @@
+"""Projection of rows onto the simplex: a lower bound of the threshold, the candidates above it, Newton's method.
+
+The threshold of any part of a row is a lower bound of the threshold of the row. So is the largest entry minus the
+radius, and for long rows the threshold of a sample at equal distances: few entries remain above these. From a lower
+bound Newton's method on the sum of max(z - t, 0), which is convex and falls in t, comes up to the threshold and never
+passes it. In every step the ratios to the step before of the excess of the sum and of its slope, the number of entries
+above t, add up to at most 1, so that their product falls by 4: about (2 log2(n) + 53) / 2 steps on any input, 3 to 8 on
+most. All sums are in float64.
+"""
+
+import math
+from functools import partial
+
+import numpy as np
+
+from lina._core.threads import run_rows
+from lina._numba.jit import njit
+
+# A sum is kept as LANES sums side by side: so it vectorises although each keeps its order.
+LANES = 64
+# The largest entry of every block is kept: a block below the threshold is read once only.
+BLOCK = 512
+SAMPLE = 2048
+MOST_STEPS = 60
+# Rows as long as this are themselves split over the threads, in chunks whose sums are added in their order.
+LONG = 1 << 18
+CHUNK = 128 * BLOCK
+# The share of entries among the candidates from which on they are not worth a copy.
+DENSE = 0.2
+_ENTRIES_WORTH_A_THREAD = 100_000
+
+
+def project_simplex(x: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Return the projections of the rows of ``x`` (rows, n), n >= 1, onto the simplices of ``radius`` (rows,).
+
+    Rows with a NaN, a NaN radius or without an entry above -inf are NaN; entries +inf share the radius.
+    """
+    rows, n = x.shape
+    x, radii = read_only(x), radius.astype(np.float64)
+    out = np.empty_like(x)
+    if n >= LONG:
+        for i in range(rows):
+            _project_long(x[i], float(radii[i]), out[i])
+    else:
+        keys = as_keys(x)
+        smallest = _ENTRIES_WORTH_A_THREAD // n + 1
+        run_rows(lambda start, stop: _project_rows(x, keys, radii, out, start, stop), rows, smallest=smallest)
+    return out
+
+
+def read_only(x: np.ndarray) -> np.ndarray:
+    """Return ``x`` as kernels are compiled for once per dtype: C-contiguous, and read-only."""
+    x = np.ascontiguousarray(x).view()
+    x.flags.writeable = False
+    return x
+
+
+def as_keys(x: np.ndarray) -> np.ndarray:
+    """Return the bits of ``x`` as integers of the same width."""
+    return x.view(np.int32 if x.itemsize == 4 else np.int64)
+
+
+def _project_long(x: np.ndarray, radius: float, out: np.ndarray) -> None:
+    """Write the projection of one long vector to ``out``, its chunks spread over the threads."""
+    blocks = -(-x.shape[0] // BLOCK)
+    tops, keys = np.empty(blocks, dtype=x.dtype), as_keys(x)
+    run_rows(lambda start, stop: top_blocks(keys, as_keys(tops), start, stop), blocks, smallest=128)
+    top = tops.max()
+    if not (np.isfinite(top) and np.isfinite(radius)):
+        share(x, top, radius, out)
+        return
+    guess, near, dense = _from_sample(x, top, radius)
+    if dense:
+        height = _dense_height(x, top, radius, near)
+    else:
+        height = _sparse_height(x, tops, top, radius, guess)
+        if height < guess:  # entries below the guess belong to the support: what was found is a lower bound
+            height = _sparse_height(x, tops, top, radius, height)
+    run_rows(lambda start, stop: write_blocks(x, tops, top, height, out, start, stop), blocks, smallest=128)
+
+
+def _from_sample(x: np.ndarray, top: float, radius: float) -> tuple[float, float, bool]:
+    """Return (guess, near, dense): about the threshold of x - top, and whether many entries are above the guess.
+
+    A sample with its share of the radius has about the threshold of x; ``guess`` is that of two shares, which is
+    probably a lower bound.
+    """
+    z = x[:: max(1, x.shape[0] // max(SAMPLE, x.shape[0] >> 9))].astype(np.float64) - top
+    part, lanes = np.empty(z.shape[0]), np.empty(LANES)
+    heights = []
+    for shares in (1, 2):
+        r = min(radius, shares * radius * z.shape[0] / x.shape[0])
+        heights.append(float(r * threshold(z.copy(), z.shape[0], r, -radius, part, lanes)))
+    near, guess = (max(height, -radius) for height in heights)
+    return guess, near, bool(np.count_nonzero(z > guess) > DENSE * z.shape[0])
+
+
+def _sparse_height(x: np.ndarray, tops: np.ndarray, top: float, radius: float, floor: float) -> float:
+    """Return the threshold of the entries of x - top above ``floor``."""
+    hits = np.flatnonzero(tops.astype(np.float64) - top > floor)
+    found, counts = np.empty((hits.shape[0], BLOCK + 1)), np.empty(hits.shape[0], dtype=np.int64)
+    task = partial(_candidates_of_blocks, x, top, floor, hits, found, counts)
+    run_rows(task, hits.shape[0], smallest=128)
+    z = np.concatenate([found[i, : counts[i]] for i in range(hits.shape[0])])
+    part, lanes = np.empty(z.shape[0] // 8 + 1), np.empty(LANES)
+    return float(radius * threshold(z, z.shape[0], radius, floor, part, lanes))
+
+
+def _dense_height(x: np.ndarray, top: float, radius: float, near: float) -> float:
+    """Return the threshold of x - top by `newton` from either side, without a copy of the entries."""
+    height, before, chunks = near, -1, -(-x.shape[0] // CHUNK)
+    sums, counts = np.empty(chunks), np.empty(chunks, dtype=np.int64)
+    for _ in range(MOST_STEPS):
+        run_rows(partial(_sum_chunks, x, top, height, sums, counts), chunks)
+        count = int(counts.sum())
+        step = (float(sums.sum()) - radius) / count
+        height += step
+        if count == before or (before >= 0 and not step > 0):  # the first step may come down from above
+            break
+        before = count
+    return height
+
+
+@njit
+def top_blocks(keys, tops, start, stop):
+    for b in range(start, stop):
+        largest(keys[b * BLOCK : (b + 1) * BLOCK], tops[b : b + 1])
+
+
+@njit
+def _candidates_of_blocks(x, top, floor, hits, found, counts, start, stop):
+    flags, places = np.zeros(BLOCK, dtype=np.uint8), np.empty(BLOCK // 8 + 1, dtype=np.int64)
+    for h in range(start, stop):
+        counts[h] = candidates(x[hits[h] * BLOCK : (hits[h] + 1) * BLOCK], top, floor, flags, places, found[h], 0)
+
+
+@njit
+def _sum_chunks(x, top, height, sums, counts, start, stop):
+    lanes = np.empty(LANES)
+    for c in range(start, stop):
+        sums[c], counts[c] = above(x[c * CHUNK : (c + 1) * CHUNK], top, height, lanes)
+
+
+@njit
+def write_blocks(x, tops, top, height, out, start, stop):
+    for b in range(start, stop):
+        block = slice(b * BLOCK, (b + 1) * BLOCK)
+        if np.float64(tops[b]) - top <= height:
+            out[block] = 0.0
+        else:
+            write(x[block], top, height, out[block])
+
+
+@njit
+def _project_rows(x, keys, radius, out, start, stop):
+    n = x.shape[1]
+    blocks = -(-n // BLOCK)
+    bits = np.empty(blocks + 1, dtype=keys.dtype)
+    tops = bits.view(x.dtype)
+    flags, places = np.zeros(BLOCK, dtype=np.uint8), np.empty(BLOCK // 8 + 1, dtype=np.int64)
+    lanes = np.empty(LANES)
+    buffer, part = np.empty(n + 1), np.empty(n // 8 + 1)
+    for i in range(start, stop):
+        top_blocks(keys[i], bits, 0, blocks)
+        largest(bits[:blocks], bits[blocks:])
+        top, r = tops[blocks], radius[i]
+        if not math.isfinite(top) or not math.isfinite(r):
+            share(x[i], top, r, out[i])
+            continue
+        floor = -r
+        if n >= 2 * SAMPLE:
+            for j in range(SAMPLE):
+                buffer[j] = np.float64(x[i, j * (n // SAMPLE)]) - top
+            floor = max(floor, r * threshold(buffer, SAMPLE, r, floor, part, lanes))
+        kept = 0
+        for b in range(blocks):
+            if not np.float64(tops[b]) - top <= floor:
+                kept = candidates(x[i, b * BLOCK : (b + 1) * BLOCK], top, floor, flags, places, buffer, kept)
+        height = r * threshold(buffer, kept, r, floor, part, lanes)
+        write_blocks(x[i], tops, top, height, out[i], 0, blocks)
+
+
+@njit
+def largest(keys, found):
+    """Write the largest of the numbers whose bits are ``keys`` to found[0], as bits: a NaN if there is one.
+
+    With the bits of negative numbers turned round, integers have the order of the numbers, NaN at the two ends. Unlike
+    the maximum of numbers theirs vectorises.
+    """
+    sign = keys.dtype.type(8 * keys.itemsize - 1)
+    others = keys.dtype.type(np.iinfo(keys.dtype).max)
+    top = bottom = keys[0] ^ ((keys[0] >> sign) & others)
+    for i in range(keys.shape[0]):
+        key = keys[i] ^ ((keys[i] >> sign) & others)
+        top, bottom = max(top, key), min(bottom, key)
+    infinity = 0x7F800000 if keys.itemsize == 4 else 0x7FF0000000000000
+    if bottom < -1 - infinity:
+        top = bottom
+    found[0] = top ^ ((top >> sign) & others)
+
+
+@njit
+def candidates(x, top, floor, flags, hits, buffer, kept):
+    """Append the x - top above ``floor``, and a few below, to the ``kept`` in ``buffer``; return their number."""
+    words = flags.view(np.uint64)
+    bound = x.dtype.type(top + floor - 1e-6 * (abs(top) - floor))  # lower, because it is rounded to the type of x
+    for j in range(x.shape[0]):
+        flags[j] = x[j] > bound
+    whole, hit = x.shape[0] // 8, 0
+    for w in range(whole):  # without a branch, which few candidates would make hard to predict
+        hits[hit] = 8 * w
+        hit += words[w] != 0
+    rest = 8 * whole
+    if 2 * hit > whole:
+        rest = hit = 0
+    for h in range(hit):
+        for j in range(hits[h], hits[h] + 8):
+            buffer[kept] = np.float64(x[j]) - top
+            kept += x[j] > bound
+    return kept + _append(x[rest:], top, bound, buffer[kept:])
+
+
+@njit
+def _append(x, top, bound, buffer):
+    count = 0  # from 0 on, so that the compiler knows the sign of the place
+    for j in range(x.shape[0]):
+        buffer[count] = np.float64(x[j]) - top
+        count += x[j] > bound
+    return count
+
+
+@njit
+def threshold(z, kept, radius, floor, part, lanes):
+    """Return t with sum(max(z / radius - t, 0)) = 1 for the first ``kept`` of ``z``, which is spoiled.
+
+    Every 8th of them, with their share of the sum, bring t near at little cost.
+    """
+    if radius == 0.0:
+        return 0.0
+    if radius != 1.0:
+        for i in range(kept):
+            z[i] /= radius
+    t, count = floor / radius, kept // 8
+    if count >= 16:
+        for i in range(count):
+            part[i] = z[8 * i]
+        t = max(t, newton(part, count, t, count / kept, lanes))
+    return newton(z, kept, t, 1.0, lanes)
+
+
+@njit
+def newton(z, kept, t, mass, lanes):
+    """Return t with sum(max(z - t, 0)) = mass for the first ``kept`` of ``z``, which is spoiled.
+
+    From any ``t`` below the largest the first step leads below the solution, because the sum is convex. With no entry
+    above ``t`` that is returned.
+    """
+    before = -1
+    for _ in range(MOST_STEPS):
+        excess, count = above(z[:kept], 0.0, t, lanes)
+        if count == 0:  # a sample may be below the bound for all
+            break
+        step = (excess - mass) / count
+        t += step
+        if count == before or (before >= 0 and not step > 0.0):
+            break
+        before = count
+        if 2 * count < kept:
+            kept = compact(z, kept, t)
+    return t
+
+
+@njit
+def compact(z, kept, t):
+    """Move the entries above ``t`` to the front, and return their number."""
+    count = 0
+    for i in range(kept):
+        z[count] = z[i]
+        count += z[count] > t
+    return count
+
+
+@njit
+def above(x, top, t, lanes):
+    """Return the sum of max(x - top - t, 0) and the number of positive terms."""
+    excess, count, whole = 0.0, 0, x.shape[0] // LANES * LANES
+    if whole > 0:
+        for i in range(whole):
+            count += (np.float64(x[i]) - top) - t > 0.0
+        for j in range(LANES):
+            lanes[j] = 0.0
+        blocks = x[:whole].reshape(-1, LANES)
+        for b in range(blocks.shape[0]):
+            for j in range(LANES):
+                v = (np.float64(blocks[b, j]) - top) - t
+                lanes[j] += v if v > 0.0 else 0.0
+        excess = fold(lanes)
+    for i in range(whole, x.shape[0]):
+        v = (np.float64(x[i]) - top) - t
+        excess += v if v > 0.0 else 0.0
+        count += v > 0.0
+    return excess, count
+
+
+@njit
+def fold(lanes):
+    """Return the sum of the lanes, which it spoils."""
+    for j in range(32):
+        lanes[j] += lanes[j + 32]
+    for j in range(16):
+        lanes[j] += lanes[j + 16]
+    for j in range(8):
+        lanes[j] += lanes[j + 8]
+    return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]))
+
+
+@njit
+def write(x, top, t, out):
+    """Write max(x - top - t, 0)."""
+    for j in range(x.shape[0]):
+        p = (np.float64(x[j]) - top) - t
+        out[j] = p if p > 0.0 else 0.0
+
+
+@njit
+def share(x, top, radius, out):
+    """Write a row whose largest entry, or radius, is not finite: entries +inf share the radius; otherwise NaN."""
+    count, bad = 0, not math.isfinite(radius) or top != np.inf
+    for j in range(x.shape[0]):
+        count += x[j] == np.inf
+    for j in range(x.shape[0]):
+        out[j] = np.nan if bad else (radius / count if x[j] == np.inf else 0.0)
+
+
+def project_simplex_backward(p: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """Return ``g`` less its mean over the support p > 0 of each row (rows, n), and 0 outside of it."""
+    p, g = read_only(p), read_only(g)
+    out = np.empty_like(p)
+    smallest = _ENTRIES_WORTH_A_THREAD // p.shape[1] + 1
+    run_rows(lambda start, stop: _centre_rows(p, g, out, start, stop), p.shape[0], smallest=smallest)
+    return out
+
+
+@njit
+def _centre_rows(p, g, out, start, stop):
+    lanes = np.empty(LANES)
+    for i in range(start, stop):
+        count = 0
+        for j in range(p.shape[1]):
+            count += p[i, j] > 0.0
+        mean = p.dtype.type(_sum_where(p[i], g[i], lanes) / max(count, 1))
+        for j in range(p.shape[1]):
+            value = g[i, j] - mean
+            out[i, j] = value if p[i, j] > 0.0 else p.dtype.type(0.0)
+
+
+@njit
+def _sum_where(p, g, lanes):
+    """Return the sum of ``g`` where p > 0."""
+    value, whole = 0.0, p.shape[0] // LANES * LANES
+    if whole > 0:
+        for j in range(LANES):
+            lanes[j] = 0.0
+        weights, terms = p[:whole].reshape(-1, LANES), g[:whole].reshape(-1, LANES)
+        for b in range(weights.shape[0]):
+            for j in range(LANES):
+                lanes[j] += terms[b, j] if weights[b, j] > 0.0 else 0.0
+        value = fold(lanes)
+    for i in range(whole, p.shape[0]):
+        value += np.float64(g[i]) if p[i] > 0.0 else 0.0
+    return value

@@ -1,0 +1,224 @@
+"""Fenchel-Young losses: what a mapping to probabilities is the gradient of, as a distance of x from its target."""
+
+import math
+from typing import Any
+
+from lina._core.array import check_option
+from lina._core.kernels import kernel
+from lina.simplex._entmax.public import entmax_rows
+from lina.simplex._losses import log_softmax_rows
+from lina.simplex._project_simplex import project_rows
+from lina.simplex._rows import (
+    best_real,
+    check_mask,
+    check_number,
+    check_temperature,
+    from_rows,
+    largest,
+    offset,
+    tempered,
+    to_rows,
+)
+from lina.simplex._softmax import softmax_rows
+from lina.simplex._target import dense, open_target
+
+MAPPINGS = ("softmax", "sparsemax", "entmax")
+
+
+def fenchel_young_loss(
+    x: Any,
+    target: Any,
+    mapping: str = "softmax",
+    alpha: float = 1.5,
+    *,
+    axis: int = -1,
+    where: Any = None,
+    temperature: Any = 1.0,
+    return_gradient: bool = False,
+) -> Any:
+    r"""Return Omega*(x) + Omega(y) - x . y: at least 0, and 0 exactly where the mapping of x is the target.
+
+    Omega is the negative entropy whose regularised maximum is the mapping p(x): Shannon's for softmax, the Gini index
+    for sparsemax, Tsallis' for entmax. The loss is convex in x, and its gradient is p - y.
+
+    Parameters
+    ----------
+    x : array_like
+        Logits; integers and booleans are promoted to float64, half precisions to float32 (also in the result).
+    target : array_like
+        Class indices: integers, of the shape of ``x`` without ``axis``. Or distributions y: floats, of the shape of
+        ``x``, not negative, taken to sum to 1.
+    mapping : {"softmax", "sparsemax", "entmax"}
+        With softmax and an index this is the cross-entropy, with a distribution Kullback and Leibler's divergence of
+        the prediction from it.
+    alpha : float
+        Of entmax, at least 1.
+    axis : int
+        The axis of the distributions, default the last; n is its length.
+    where : array of bool, optional
+        Entries outside are left out. Broadcasts to the shape of ``x``.
+    temperature : float or array
+        ``x`` is divided by it. Positive; an array has 1 in place of n.
+    return_gradient : bool
+        Also return the gradient by ``x``, (p - y) / temperature.
+
+    Returns
+    -------
+    loss : array, shape of ``x`` without ``axis``
+        Infinite where y is not 0 at an entry that is left out; NaN in a row with a NaN or without an entry above -inf;
+        0 in a row that ``where`` leaves out altogether.
+    gradient : array, shape of ``x``
+        Only with ``return_gradient=True``.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is no real array, ``target`` holds neither integers nor floats, or ``where`` is not boolean.
+    ValueError
+        If ``mapping`` is unknown, ``alpha`` below 1, a class not in 0..n - 1, a distribution has a negative entry,
+        ``axis`` is out of range, the temperature not positive, or shapes do not fit. In lazy, traced and torch arrays,
+        whose values are not looked at, wrong targets make their rows NaN.
+
+    Notes
+    -----
+    Computed in float64 where the library has it, as a sum of terms that are not negative (the divergence between y and
+    p, and what the entries out of the support lack of it), not as the difference above: a loss near 0 has digits of
+    its own. It bounds the distance of the prediction: sum (p - y)^2 / 2 <= loss for alpha up to 2. Cost that of the
+    mapping.
+
+    For torch tensors twice differentiable by ``x``; a target that requires a gradient is refused (GradientError).
+
+    References
+    ----------
+    Blondel, Martins and Niculae, JMLR 21 (2020) 35; Martins and Astudillo, ICML 2016 (sparsemax).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lina.simplex import fenchel_young_loss
+    >>> fenchel_young_loss(np.array([[2.0, 0.0], [0.5, 0.0]]), [0, 0], "sparsemax")
+    array([0.    , 0.0625])
+    """
+    check_option(mapping, MAPPINGS, "mapping")
+    alpha = check_number(alpha, "alpha", lambda a: a >= 1, "finite and at least 1")
+    alpha = {"softmax": 1.0, "sparsemax": 2.0}.get(mapping, alpha)
+    xp, x, aim, axis = open_target(x, target, axis)
+    mask = check_mask(xp, where, x)
+    heat = check_temperature(xp, temperature, x, axis)
+    z = tempered(xp, to_rows(xp, x if mask is None else xp.where(mask, x, -math.inf), axis), heat)
+    z = offset(xp, z, largest(xp, z))
+    y, p = dense(xp, aim, z), map_rows(xp, z, alpha)
+    value = (kernel("fenchel_young", xp) or loss_rows)(xp, z, y, p, alpha)
+    some = None if mask is None else xp.any(to_rows(xp, mask, axis), axis=-1)
+    value = value if some is None else xp.where(some, value, 0.0)
+    value = xp.reshape(value, (*x.shape[:axis], *x.shape[axis + 1 :]))
+    if not return_gradient:
+        return value
+    gradient = p - y if heat is None else (p - y) / heat[:, None]
+    gradient = gradient if some is None else xp.where(some[:, None], gradient, 0.0)
+    return value, from_rows(xp, gradient, tuple(x.shape), axis)
+
+
+def sparsemax_loss(
+    x: Any, target: Any, *, axis: int = -1, where: Any = None, temperature: Any = 1.0, return_gradient: bool = False
+) -> Any:
+    """Return the `fenchel_young_loss` of `sparsemax`.
+
+    For an index t it is 1/2 - x_t + sum (x^2 - tau^2) / 2 over the support.
+
+    Parameters, result and errors are those of `fenchel_young_loss`. It is exactly 0 where x leads by 1 at the target.
+
+    Examples
+    --------
+    >>> from lina.simplex import sparsemax_loss
+    >>> sparsemax_loss([[0.5, 0.0], [1.0, 0.0]], [0, 0])
+    array([0.0625, 0.    ])
+    """
+    return fenchel_young_loss(
+        x, target, "sparsemax", axis=axis, where=where, temperature=temperature, return_gradient=return_gradient
+    )
+
+
+def entmax_loss(
+    x: Any,
+    target: Any,
+    alpha: float = 1.5,
+    *,
+    axis: int = -1,
+    where: Any = None,
+    temperature: Any = 1.0,
+    return_gradient: bool = False,
+) -> Any:
+    """Return the `fenchel_young_loss` of `entmax`.
+
+    Parameters, result and errors are those of `fenchel_young_loss`. It is exactly 0 where x leads by 1 / (alpha - 1)
+    at the target.
+
+    Examples
+    --------
+    >>> from lina.simplex import entmax_loss
+    >>> entmax_loss([[2.0, 0.0], [0.0, 0.0]], [0, 0]).round(6)
+    array([0.      , 0.390524])
+    """
+    return fenchel_young_loss(
+        x, target, "entmax", alpha, axis=axis, where=where, temperature=temperature, return_gradient=return_gradient
+    )
+
+
+def map_rows(xp: Any, z: Any, alpha: float) -> Any:
+    """Return the mapping of the rows ``z``: softmax for alpha = 1, sparsemax for 2, entmax for others."""
+    if alpha == 1.0:
+        return softmax_rows(xp, z)
+    ones = xp.ones_like(z[..., 0])
+    return project_rows(xp, z, ones) if alpha == 2.0 else entmax_rows(xp, z, alpha * ones)
+
+
+def loss_rows(xp: Any, z: Any, y: Any, p: Any, alpha: float) -> Any:
+    """Return the losses (rows,) of rows ``z`` of largest entry 0, mapped to ``p``, against the distributions ``y``.
+
+    A sum of terms that are not negative, but for softmax, where the sum is one number for a vertex y.
+    """
+    dtype, wide = z.dtype, best_real(xp)
+    z, y, p = (xp.astype(each, wide) for each in (z, y, p))
+    hit = (y > 0) | xp.isnan(y)
+    some_y = xp.where(hit, y, 1.0)
+    if alpha == 1.0:
+        terms = xp.where(hit, some_y * (xp.log(some_y) - xp.where(hit, log_softmax_rows(xp, z), 0.0)), 0.0)
+    elif alpha == 2.0:
+        terms = _gini(xp, xp.where(hit, z, 0.0), y, p, hit)
+    else:
+        terms = _tsallis(xp, xp.where(hit, z, 0.0), some_y, p, hit, alpha)
+    total = xp.sum(terms, axis=-1)
+    return xp.astype(xp.maximum(total, xp.zeros_like(total)), dtype)
+
+
+def _gini(xp: Any, z: Any, y: Any, p: Any, hit: Any) -> Any:
+    """Return (y - p)^2 / 2, and outside of the support y times what z lacks to the threshold, which is -max p."""
+    lack = -xp.max(p, axis=-1, keepdims=True) - z
+    return (y - p) ** 2 / 2 + xp.where(hit & (p == 0) & (lack > 0), y * lack, 0.0)
+
+
+def _tsallis(xp: Any, z: Any, y: Any, p: Any, hit: Any, alpha: float) -> Any:
+    """Return the terms for alpha > 1; e = alpha - 1, m is the largest p.
+
+    [y (y^e - p^e) / e - p^e (y - p)] / alpha                       where p > 0,
+    y [(m^e log(y / m) exprel(e log(y / m)) - m^e) / alpha - z]     where p = 0.
+
+    (y^e - p^e) / e is p^e log(y / p) exprel(e log(y / p)), which has a limit at e = 0. ``y`` and ``z`` are those where
+    ``hit``, y > 0.
+    """
+    e = alpha - 1.0
+    inside = p > 0
+    q = xp.where(inside, p, xp.max(p, axis=-1, keepdims=True))
+    power, log_ratio = xp.exp(e * xp.log(q)), xp.log(y) - xp.log(q)
+    rise = xp.where(hit, y * power * log_ratio * _exprel(xp, e * log_ratio), 0.0)
+    truth = xp.where(hit, y, 0.0)
+    near = (rise - power * (truth - p)) / alpha
+    far = xp.where(hit, (rise - truth * power) / alpha - truth * z, 0.0)
+    terms = xp.where(inside, near, far)
+    return xp.where(terms < 0, 0.0, terms)
+
+
+def _exprel(xp: Any, t: Any) -> Any:
+    """Return (exp(t) - 1) / t, 1 at 0."""
+    return xp.where(t == 0, 1.0, xp.expm1(t) / xp.where(t == 0, 1.0, t))

@@ -1,0 +1,240 @@
+"""Losses of softmax: cross-entropy, with a margin, and over the largest entries only."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from lina._core.array import check_rank
+from lina.simplex._rows import (
+    check_mask,
+    check_number,
+    check_temperature,
+    detach,
+    from_rows,
+    largest,
+    offset,
+    tempered,
+    to_rows,
+)
+from lina.simplex._target import Target, dense, expected, open_target, places
+from lina.simplex._truncated_softmax import keep_topk
+
+
+def cross_entropy(
+    x: Any, target: Any, *, axis: int = -1, where: Any = None, temperature: Any = 1.0, return_gradient: bool = False
+) -> Any:
+    """Return -sum y log softmax(x), per distribution.
+
+    Parameters
+    ----------
+    x : array_like
+        Logits; integers and booleans are promoted to float64, half precisions to float32 (also in the result).
+    target : array_like
+        Class indices: integers, of the shape of ``x`` without ``axis``. Or distributions y: floats, of the shape of
+        ``x``, not negative, taken to sum to 1.
+    axis : int
+        The axis of the distributions, default the last; n is its length.
+    where : array of bool, optional
+        Entries outside are left out. Broadcasts to the shape of ``x``.
+    temperature : float or array
+        Positive; an array has 1 in place of n.
+    return_gradient : bool
+        Also return the gradient by ``x``, (p - y) / temperature with p = softmax(x / temperature).
+
+    Returns
+    -------
+    loss : array, shape of ``x`` without ``axis``
+        Not negative, in digits of its own also where p is near 1 at the target. Infinite where p is 0 at a target, NaN
+        in a row with a NaN or without an entry above -inf, 0 in a row that ``where`` leaves out altogether.
+    gradient : array, shape of ``x``
+        Only with ``return_gradient=True``. Exactly 0 where entries are left out and y is 0.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is no real array, ``target`` holds neither integers nor floats, or ``where`` is not boolean.
+    ValueError
+        If a class is not in 0..n - 1, a distribution has a negative entry, ``axis`` is out of range, the temperature
+        not positive, or shapes do not fit. In lazy, traced and torch arrays, whose values are not looked at, wrong
+        targets make their rows NaN.
+
+    Notes
+    -----
+    Cost one exponential an entry. For torch tensors differentiable any number of times, by distributions too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lina.simplex import cross_entropy
+    >>> cross_entropy(np.array([[0.0, 0.0], [50.0, 0.0]]), [1, 0])
+    array([6.93147181e-01, 1.92874985e-22])
+    """
+    return _row_losses(
+        x, target, lambda xp, z, _: (log_softmax_rows(xp, z), None), axis, where, temperature, return_gradient
+    )
+
+
+def margin_softmax_loss(
+    x: Any,
+    target: Any,
+    margin: float = 0.35,
+    scale: float = 30.0,
+    *,
+    axis: int = -1,
+    where: Any = None,
+    return_gradient: bool = False,
+) -> Any:
+    """Return the cross-entropy of scale * (x - margin * y): the target has to win by a margin.
+
+    Parameters
+    ----------
+    x : array_like
+        Similarities, usually cosines between a feature and the n classes.
+    target : array_like
+        Class indices or distributions y, as in `cross_entropy`.
+    margin : float
+        Subtracted at the target, not negative; 0 gives the cross-entropy.
+    scale : float
+        Positive, the inverse of a temperature. The defaults are those of the reference.
+    axis, where, return_gradient
+        As in `cross_entropy`; the gradient is scale * (p - y), p the softmax with the margin.
+
+    Returns
+    -------
+    loss : array, shape of ``x`` without ``axis``
+        As in `cross_entropy`; for an index t it is log(1 + sum_{j != t} exp(scale (x_j - x_t + margin))).
+    gradient : array, shape of ``x``
+        Only with ``return_gradient=True``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `cross_entropy`; also if ``margin`` is negative or ``scale`` not positive.
+
+    References
+    ----------
+    Wang, Cheng, Liu and Liu, IEEE Signal Processing Letters 25 (2018) 926 ("AM-softmax").
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lina.simplex import margin_softmax_loss
+    >>> margin_softmax_loss(np.array([[0.9, 0.1], [0.5, 0.4]]), [0, 0]).round(3)
+    array([0.   , 7.501])
+    """
+    margin = check_number(margin, "margin", lambda m: m >= 0, "finite and not negative")
+    scale = check_number(scale, "scale", lambda s: s > 0, "positive and finite")
+
+    def loss(xp: Any, z: Any, aim: Target) -> tuple[Any, Any]:
+        return log_softmax_rows(xp, z - (margin * scale) * dense(xp, aim, z)), None
+
+    return _row_losses(x, target, loss, axis, where, 1 / scale, return_gradient)
+
+
+def sparse_softmax_loss(
+    x: Any,
+    target: Any,
+    k: int,
+    *,
+    include_target: bool = False,
+    axis: int = -1,
+    where: Any = None,
+    temperature: Any = 1.0,
+    return_gradient: bool = False,
+) -> Any:
+    """Return the log of the sum of the ``k`` largest exp(x) less x at the target: the loss of `topk_softmax`.
+
+    Finite also where the target is not among the k largest, whose probability is 0 and its logarithm infinite. Convex,
+    and continuous where the target comes in. The gradient is p - y with p = topk_softmax(x, k), so that only k entries
+    and the target are moved.
+
+    Parameters
+    ----------
+    x : array_like
+        Logits; integers and booleans are promoted to float64, half precisions to float32 (also in the result).
+    target : array_like
+        Class indices or distributions y, as in `cross_entropy`.
+    k : int
+        In 1..n; n gives the cross-entropy.
+    include_target : bool
+        Sum over the k largest and the target where it is not among them: a cross-entropy again, of softmax over k or k
+        + 1 entries. Its value jumps down where the target comes in.
+    axis, where, temperature, return_gradient
+        As in `cross_entropy`.
+
+    Returns
+    -------
+    loss : array, shape of ``x`` without ``axis``
+        Not negative; at least log k where the target is outside of the k largest.
+    gradient : array, shape of ``x``
+        Only with ``return_gradient=True``; (p - y) / temperature.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `cross_entropy`; also if ``k`` is no int in 1..n.
+
+    Notes
+    -----
+    Of equal entries at place k the first ones count. Cost as `topk_softmax`.
+
+    References
+    ----------
+    Scientific Spaces 8046 and 10145, "sparse softmax".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lina.simplex import sparse_softmax_loss
+    >>> sparse_softmax_loss(np.array([[2.0, 2.0, 0.0]]), [2], 2).round(6)
+    array([2.693147])
+    >>> sparse_softmax_loss(np.array([[2.0, 2.0, 0.0]]), [2], 2, include_target=True).round(6)
+    array([2.758624])
+    """
+
+    def loss(xp: Any, z: Any, aim: Target) -> tuple[Any, Any]:
+        keep = keep_topk(xp, detach(z), check_rank(k, z.shape[-1], what="n"))
+        keep = keep | (dense(xp, aim, z) > 0) if include_target else keep
+        return log_softmax_rows(xp, z, keep), keep
+
+    return _row_losses(x, target, loss, axis, where, temperature, return_gradient)
+
+
+def _row_losses(
+    x: Any,
+    target: Any,
+    loss: Callable[[Any, Any, Target], tuple[Any, Any]],
+    axis: int,
+    where: Any,
+    temperature: Any,
+    return_gradient: bool,
+) -> Any:
+    """Return - sum y log p, ``loss(xp, z, target)`` being log p of tempered rows and which entries p is not 0 at."""
+    xp, x, aim, axis = open_target(x, target, axis)
+    mask = check_mask(xp, where, x)
+    heat = check_temperature(xp, temperature, x, axis)
+    z = tempered(xp, to_rows(xp, x if mask is None else xp.where(mask, x, -math.inf), axis), heat)
+    log_p, keep = loss(xp, offset(xp, z, largest(xp, z)), aim)
+    some = None if mask is None else xp.any(to_rows(xp, mask, axis), axis=-1, keepdims=True)
+    value = -expected(xp, aim, log_p)
+    value = value if some is None else xp.where(some, value, 0.0)
+    value = xp.reshape(value, (*x.shape[:axis], *x.shape[axis + 1 :]))
+    if not return_gradient:
+        return value
+    y, p = dense(xp, aim, z), xp.exp(log_p)
+    gradient = (p if keep is None else xp.where(keep | xp.isnan(p), p, 0.0)) * xp.sum(y, axis=-1, keepdims=True) - y
+    gradient = gradient if heat is None else gradient / heat[:, None]
+    gradient = gradient if some is None else xp.where(some, gradient, 0.0)
+    return value, from_rows(xp, gradient, tuple(x.shape), axis)
+
+
+def log_softmax_rows(xp: Any, z: Any, keep: Any = None) -> Any:
+    """Return z - log sum exp(z), the sum over the entries to ``keep`` only.
+
+    It is that of the others beside the largest, exp(z - largest) = 1 exactly: so its logarithm has digits near 0.
+    """
+    inside = z if keep is None else xp.where(keep | xp.isnan(z), z, -math.inf)
+    first = xp.argmax(detach(inside), axis=-1, keepdims=True)
+    top = xp.take_along_axis(inside, first, axis=-1)
+    others = xp.where(places(xp, z) == first, 0.0, xp.exp(inside - top))
+    return (z - top) - xp.log1p(xp.sum(others, axis=-1, keepdims=True))

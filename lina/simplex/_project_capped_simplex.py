@@ -1,0 +1,186 @@
+"""Euclidean projection onto {lower <= p <= upper, sum p = total}: one threshold per row."""
+
+import math
+from typing import Any
+
+from lina._core.array import is_lazy
+from lina.simplex._project_simplex import centred, open_pair
+from lina.simplex._rows import (
+    best_real,
+    check_axis,
+    detach,
+    from_rows,
+    is_torch,
+    open_real,
+    per_entry,
+    per_row,
+    quiet,
+    to_rows,
+)
+
+# What lies beyond counts as infinite: differences and a few sums of such entries stay in range.
+_INFINITE = {"float32": 2.0**126, "float64": 2.0**1020}
+
+
+def project_capped_simplex(x: Any, *, lower: Any = 0.0, upper: Any = 1.0, total: Any = 1.0, axis: int = -1) -> Any:
+    """Project onto the capped simplex: the p between ``lower`` and ``upper``, of sum ``total``, nearest to ``x``.
+
+    p = clip(x - tau, lower, upper), with the one threshold tau per row at which the sum is right. With
+    ``upper=1`` and ``total=k`` the projection is a soft choice of the k largest entries.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., n, ...)
+        Integers and booleans are promoted to float64, half precisions to float32 (also in the result).
+    lower, upper : float or array
+        Bounds of the entries, broadcast to the shape of ``x``; -inf and inf are no bound.
+    total : float or array
+        The sum of p; an array broadcasts to the shape of ``x`` with 1 in place of n.
+    axis : int
+        The axis along which p sums to ``total``, default the last.
+
+    Returns
+    -------
+    p : array, shape of ``x``
+
+    Raises
+    ------
+    TypeError
+        If an argument is no dense array of real numbers.
+    ValueError
+        If ``x`` has no dimension or no entry along ``axis``, ``axis`` is out of range, arrays do not broadcast, or no
+        p fits: a lower bound exceeds the upper one, or ``total`` is not between their sums. In lazy, traced and torch
+        arrays, whose values are not looked at, rows that no p fits are NaN.
+
+    Notes
+    -----
+    Entries +inf are at their upper bound and entries -inf at their lower one, unless the sum has to come from them; a
+    row with a NaN is NaN. Single precision is summed in double; the error is a few eps of the largest abs(x - tau) of
+    an entry between its bounds. A search among the sorted 2 n breakpoints of the sum, log2(2 n) passes; no
+    certificate.
+
+    For torch tensors p is differentiable by ``x`` (and the bounds and the total), with the derivative of the set of
+    free entries.
+
+    References
+    ----------
+    Pardalos and Kovoor, Math. Programming 46 (1990) 321.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lina.simplex import project_capped_simplex
+    >>> project_capped_simplex(np.array([3.0, 1.0, 0.5, -1.0]), total=2.0)
+    array([1.  , 0.75, 0.25, 0.  ])
+    """
+    xp, x = open_real(x=x)
+    axis = check_axis(x, axis)
+    rows = to_rows(xp, x, axis)
+    low, high = (per_entry(xp, bound, x, axis, name) for bound, name in ((lower, "lower"), (upper, "upper")))
+    sums = per_row(xp, total, x, axis, "total", lambda t: t == t, "finite")[:, None]
+    with quiet(x):
+        fits = _fits(xp, low, high, sums)
+        p = _capped_rows(xp, rows, low, high, sums)
+    return from_rows(xp, xp.where(fits, p, math.nan), tuple(x.shape), axis)
+
+
+def _fits(xp: Any, low: Any, high: Any, sums: Any) -> Any:
+    """Return which rows have a p (rows, 1), up to rounding; raise where one has none and the values can be seen."""
+    ordered = xp.all(low <= high, axis=-1, keepdims=True)
+    least, most = (xp.sum(bound, axis=-1, keepdims=True) for bound in (low, high))
+    slack = 2.0**-22 if sums.dtype == xp.float32 else 2.0**-50
+    slack = slack * low.shape[-1] ** 0.5 * xp.abs(sums)
+    reached = (least <= sums + slack) & (most >= sums - slack)
+    if not is_lazy(ordered) and not is_torch(ordered):
+        if not bool(xp.all(ordered)):
+            raise ValueError("lower must not exceed upper, got an entry where it does, or a NaN")
+        if not bool(xp.all(reached)):
+            raise ValueError("total must be between the sums of lower and of upper, got a row where it is not")
+    return ordered & reached
+
+
+def _capped_rows(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> Any:
+    """Return the projections of the rows of ``x`` (rows, n)."""
+    wide = best_real(xp)
+    limit = _INFINITE["float64" if wide != xp.float32 else "float32"]
+    values = xp.clip(xp.astype(x, wide), -limit, limit)
+    low, high, sums = (xp.astype(each, wide) for each in (low, high, sums))
+    near, left = _breakpoint(xp, *(detach(each) for each in (values, low, high, sums)))
+    at_high, at_low = detach(values - high), detach(values - low)
+    above, below = (at_high > near) | (left & (at_high == near)), (at_low < near) | (~left & (at_low == near))
+    z = values - near  # free entries are near the threshold: so its digits are those of their differences
+    tau = xp.zeros_like(near)
+    for _ in range(3):  # once for the threshold, and again for entries that rounding put on the wrong side
+        fixed = xp.where(above, high, xp.where(below, low, z))
+        count = xp.sum(xp.astype(~(above | below), wide), axis=-1, keepdims=True)
+        excess = xp.sum(fixed, axis=-1, keepdims=True) - sums
+        tau = xp.where(count > 0, excess / xp.where(count > 0, count, 1.0), tau)
+        above, below = detach(z - tau) >= high, detach(z - tau) <= low
+    p = xp.where(above, high, xp.where(below, low, z - tau))
+    return xp.astype(xp.where(xp.isnan(z), math.nan, p), x.dtype)
+
+
+def _breakpoint(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> tuple[Any, Any]:
+    """Return (point, left) of each row, (rows, 1): an end of the interval between breakpoints in which tau lies.
+
+    The sum of clip(x - tau, low, high) falls with tau and is linear between the breakpoints x - low and x - high. The
+    interval ends at ``point`` where ``left``, and begins there otherwise: where its end is infinite.
+    """
+    points = xp.sort(xp.concat([x - low, x - high], axis=-1), axis=-1)
+    last = points.shape[-1] - 1
+    first_below, end = xp.zeros_like(sums, dtype=xp.int64), xp.full_like(sums, last, dtype=xp.int64)
+    for _ in range(last.bit_length()):
+        middle = (first_below + end) // 2
+        tau = xp.take_along_axis(points, middle, axis=-1)
+        reached = _sum_at(xp, x, tau, low, high) <= sums
+        first_below, end = xp.where(reached, first_below, middle + 1), xp.where(reached, middle, end)
+    point = xp.take_along_axis(points, end, axis=-1)
+    before = xp.take_along_axis(points, xp.where(end > 0, end - 1, end), axis=-1)
+    left = xp.isfinite(point)
+    middle_of_all = xp.where(xp.isfinite(before), before, xp.max(x, axis=-1, keepdims=True))
+    return xp.where(left, point, middle_of_all), left
+
+
+def _sum_at(xp: Any, x: Any, tau: Any, low: Any, high: Any) -> Any:
+    """Return the sums of clip(x - tau, low, high), (rows, 1); of infinite tau too."""
+    return xp.sum(xp.clip(x - tau, low, high), axis=-1, keepdims=True)
+
+
+def project_capped_simplex_vjp(p: Any, cotangent: Any, *, lower: Any = 0.0, upper: Any = 1.0, axis: int = -1) -> Any:
+    """Return the product of a cotangent with the Jacobian of `project_capped_simplex` by x, from its output ``p``.
+
+    The Jacobian is I - 1 1^T / k on the k free entries, lower < p < upper, and 0 outside; it is symmetric.
+
+    Parameters
+    ----------
+    p, cotangent : array, shape (..., n, ...)
+        The projection, and the gradient by it.
+    lower, upper, axis
+        As in `project_capped_simplex`.
+
+    Returns
+    -------
+    gradient : array, shape of ``p``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lina.simplex import project_capped_simplex_vjp
+    >>> project_capped_simplex_vjp(np.array([1.0, 0.75, 0.25, 0.0]), np.array([9.0, 1.0, 0.0, 9.0]))
+    array([ 0. ,  0.5, -0.5,  0. ])
+    """
+    xp, p, g = open_pair(p, cotangent)
+    axis = check_axis(p, axis, "p")
+    low, high = (
+        from_rows(xp, xp.broadcast_to(per_entry(xp, bound, p, axis, name), to_rows(xp, p, axis).shape), p.shape, axis)
+        for bound, name in ((lower, "lower"), (upper, "upper"))
+    )
+    return centred(xp, (p > low) & (p < high), g, axis)
+
+
+def project_capped_simplex_jvp(p: Any, tangent: Any, *, lower: Any = 0.0, upper: Any = 1.0, axis: int = -1) -> Any:
+    """Return the derivative of `project_capped_simplex` along ``tangent``, from its output ``p``.
+
+    The Jacobian is symmetric: parameters and result are those of `project_capped_simplex_vjp`.
+    """
+    return project_capped_simplex_vjp(p, tangent, lower=lower, upper=upper, axis=axis)

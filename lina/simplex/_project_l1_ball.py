@@ -1,0 +1,113 @@
+"""Euclidean projection onto the l1 ball {sum abs(p) <= radius}, by way of the simplex."""
+
+import math
+from typing import Any
+
+from lina._core.array import epsilon
+from lina.simplex._project_simplex import open_pair, project_rows
+from lina.simplex._rows import check_axis, from_rows, open_real, over_rows, per_row, quiet, to_rows
+
+
+def project_l1_ball(x: Any, radius: Any = 1.0, *, axis: int = -1) -> Any:
+    """Project onto the l1 ball: the p with sum abs(p) <= ``radius`` along an axis that is nearest to ``x``.
+
+    Inside the ball x itself, outside sign(x) times the projection of abs(x) onto the simplex: soft thresholding.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., n, ...)
+        Integers and booleans are promoted to float64, half precisions to float32 (also in the result).
+    radius : float or array
+        Not negative and finite; an array broadcasts to the shape of ``x`` with 1 in place of n.
+    axis : int
+        The axis along which the norm is taken, default the last.
+
+    Returns
+    -------
+    p : array, shape of ``x``
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is no dense array of real numbers.
+    ValueError
+        If ``x`` has no dimension or no entry along ``axis``, ``axis`` is out of range, ``radius`` does not broadcast,
+        or is negative or not finite. In a lazy, traced or torch array of radii, whose values are not looked at, such
+        entries make their rows NaN.
+
+    Notes
+    -----
+    Infinite entries share the radius evenly; a row with a NaN is NaN. No certificate: the error is a few
+    eps of the largest entry of p. Cost that of `project_simplex`.
+
+    References
+    ----------
+    Duchi, Shalev-Shwartz, Singer and Chandra, ICML 2008.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lina.simplex import project_l1_ball
+    >>> project_l1_ball(np.array([1.0, -0.5, 0.25]))
+    array([ 0.75, -0.25,  0.  ])
+    >>> project_l1_ball(np.array([0.25, -0.5, 0.25]))
+    array([ 0.25, -0.5 ,  0.25])
+    """
+    xp, x = open_real(x=x)
+    axis = check_axis(x, axis)
+    radii = per_row(xp, radius, x, axis, "radius", lambda r: r >= 0, "finite and not negative")
+
+    def rows(values: Any) -> Any:
+        size = xp.abs(values)
+        with quiet(x):  # a norm that overflows is outside as well
+            inside = xp.sum(size, axis=-1, keepdims=True) <= radii[:, None]
+        p = project_rows(xp, size, radii)
+        return xp.where(inside, values, xp.where(values < 0, -p, p))
+
+    return over_rows(xp, x, rows, axis=axis)
+
+
+def project_l1_ball_vjp(p: Any, cotangent: Any, *, radius: float = 1.0, axis: int = -1) -> Any:
+    """Return the product of a cotangent with the Jacobian of `project_l1_ball` by x, from its output ``p``.
+
+    The Jacobian is I where the norm of p is below ``radius`` (by more than rounding), and I - s s^T / k on the k
+    entries that are not 0 otherwise, s their signs; it is symmetric.
+
+    Parameters
+    ----------
+    p, cotangent : array, shape (..., n, ...)
+        The projection, and the gradient by it.
+    radius, axis
+        As in `project_l1_ball`.
+
+    Returns
+    -------
+    gradient : array, shape of ``p``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lina.simplex import project_l1_ball_vjp
+    >>> project_l1_ball_vjp(np.array([0.75, -0.25, 0.0]), np.array([1.0, 0.0, 5.0]))
+    array([0.5, 0.5, 0. ])
+    """
+    xp, p, g = open_pair(p, cotangent)
+    axis = check_axis(p, axis, "p")
+    radii = per_row(xp, radius, p, axis, "radius", lambda r: r >= 0, "finite and not negative")
+    rounding = 4 * epsilon(p) * math.sqrt(p.shape[axis])
+
+    point, direction = to_rows(xp, p, axis), to_rows(xp, g, axis)
+    inside = xp.sum(xp.abs(point), axis=-1, keepdims=True) < radii[:, None] * (1 - rounding)
+    sign = xp.where(point > 0, 1.0, xp.where(point < 0, -1.0, 0.0 * point))
+    count = xp.sum(xp.abs(sign), axis=-1, keepdims=True)
+    along = xp.sum(sign * direction, axis=-1, keepdims=True) / xp.where(count > 0, count, 1.0)
+    gradient = xp.where(inside, direction, xp.where(sign != 0, direction - sign * along, 0.0))
+    return from_rows(xp, gradient, tuple(p.shape), axis)
+
+
+def project_l1_ball_jvp(p: Any, tangent: Any, *, radius: float = 1.0, axis: int = -1) -> Any:
+    """Return the derivative of `project_l1_ball` along ``tangent``, from its output ``p``; the Jacobian is symmetric.
+
+    Parameters and result are those of `project_l1_ball_vjp`.
+    """
+    return project_l1_ball_vjp(p, tangent, radius=radius, axis=axis)

@@ -1,0 +1,72 @@
+"""Euclidean projection onto the points of the simplex with at most k entries."""
+
+import math
+from typing import Any
+
+from lina._core.array import check_rank
+from lina.simplex._project_simplex import project_rows
+from lina.simplex._rows import check_axis, detach, open_real, over_rows, per_row
+
+
+def project_sparse_simplex(x: Any, k: int, radius: Any = 1.0, *, axis: int = -1) -> Any:
+    """Project onto the k-sparse simplex: the p >= 0 of sum ``radius`` with at most ``k`` entries nearest to ``x``.
+
+    The k largest entries, projected onto their simplex; among equal entries the first ones are kept.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., n, ...)
+        Integers and booleans are promoted to float64, half precisions to float32 (also in the result).
+    k : int
+        The most entries that p may have, in 1..n.
+    radius : float or array
+        The sum of p, not negative and finite; an array broadcasts to the shape of ``x`` with 1 in place of n.
+    axis : int
+        The axis along which p sums to ``radius``, default the last.
+
+    Returns
+    -------
+    p : array, shape of ``x``
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is no dense array of real numbers, or ``k`` no int.
+    ValueError
+        If ``x`` has no dimension or no entry along ``axis``, ``axis`` or ``k`` is out of range, ``radius`` does not
+        broadcast, or is negative or not finite. In a lazy, traced or torch array of radii, whose values are not looked
+        at, such entries make their rows NaN.
+
+    Notes
+    -----
+    The set is not convex, and this is a global minimiser (Kyrillidis et al., theorem 1). Infinite and missing entries
+    are as for `project_simplex`. Cost one sort. No certificate.
+
+    References
+    ----------
+    Kyrillidis, Becker, Cevher and Koch, ICML 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lina.simplex import project_sparse_simplex
+    >>> project_sparse_simplex(np.array([0.25, 0.5, 0.5, 0.5]), 2)
+    array([0. , 0.5, 0.5, 0. ])
+    """
+    xp, x = open_real(x=x)
+    axis = check_axis(x, axis)
+    k = check_rank(k, x.shape[axis], what="n")
+    radii = per_row(xp, radius, x, axis, "radius", lambda r: r >= 0, "finite and not negative")
+
+    def rows(values: Any) -> Any:
+        return project_rows(xp, xp.where(first_largest(xp, detach(values), k), values, -math.inf), radii)
+
+    return over_rows(xp, x, rows, axis=axis)
+
+
+def first_largest(xp: Any, x: Any, k: int) -> Any:
+    """Return which entries of the rows ``x`` (rows, n) are their k largest, the first ones among equals, or NaN."""
+    last = xp.sort(x, axis=-1, descending=True)[:, k - 1 : k]
+    above, tied = x > last, x == last
+    missing = k - xp.sum(xp.astype(above, xp.int64), axis=-1, keepdims=True)
+    return above | (tied & (xp.cumulative_sum(xp.astype(tied, xp.int64), axis=-1) <= missing)) | xp.isnan(x)

@@ -1,0 +1,208 @@
+"""The shape that kernels like: any axis as the last of (rows, n), entries left out as -inf, options one per row."""
+
+import math
+import operator
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+from array_api_compat import device
+
+from lina._core.array import dtype_name, is_lazy, open_door
+from lina._core.kernels import kernel
+
+# A kernel takes seconds to compile on its first call: below this many entries the body is done earlier.
+WORTH_COMPILING = 4096
+
+
+def open_real(**arrays: Any) -> tuple[Any, ...]:
+    """Return (xp, array, ...) as `open_door` does, of at least one dimension; complex numbers have no order."""
+    xp, *opened = open_door(min_ndim=1, **arrays)
+    if is_torch(opened[0]):  # the same namespace by a name that torch.compile can guard when it traces its functions
+        xp = sys.modules["array_api_compat.torch"]
+    for name, x in zip(arrays, opened, strict=True):
+        if "complex" in dtype_name(x):
+            raise TypeError(f"{name} must be real, got dtype {dtype_name(x)}")
+    return (xp, *opened)
+
+
+def check_axis(x: Any, axis: Any, name: str = "x") -> int:
+    """Return ``axis`` in 0..ndim - 1, an axis along which there is something to distribute over."""
+    try:
+        if isinstance(axis, (bool, np.bool_)):
+            raise TypeError
+        value = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"axis must be an int, got {type(axis).__name__}") from None
+    if not -x.ndim <= value < x.ndim:
+        raise ValueError(f"axis must be in {-x.ndim}..{x.ndim - 1} for shape {tuple(x.shape)}, got {value}")
+    value %= x.ndim
+    if x.shape[value] == 0:
+        raise ValueError(f"{name} must have entries along axis {value}, got shape {tuple(x.shape)}")
+    return value
+
+
+def check_mask(xp: Any, where: Any, x: Any) -> Any:
+    """Return ``where`` as a boolean array of the shape of ``x``, or None if there is none."""
+    if where is None:
+        return None
+    mask = xp.asarray(where) if isinstance(where, (bool, list, tuple, np.bool_)) else where
+    if not hasattr(mask, "dtype") or dtype_name(mask) != "bool":
+        raise TypeError(
+            "where must be an array of booleans, got "
+            f"{dtype_name(mask) if hasattr(mask, 'dtype') else type(mask).__name__}"
+        )
+    try:
+        return xp.broadcast_to(mask, x.shape)
+    except (ValueError, RuntimeError):
+        raise ValueError(f"where must broadcast to {tuple(x.shape)}, got shape {tuple(mask.shape)}") from None
+
+
+def to_rows(xp: Any, x: Any, axis: int) -> Any:
+    """Return ``x`` as (rows, n), its entries along ``axis`` last."""
+    return xp.reshape(_moved(xp, x, axis, x.ndim - 1), (-1, x.shape[axis]))
+
+
+def from_rows(xp: Any, rows: Any, shape: tuple[int, ...], axis: int) -> Any:
+    """Return (rows, n) in ``shape``: the way back of `to_rows`."""
+    moved = (*shape[:axis], *shape[axis + 1 :], shape[axis])
+    return _moved(xp, xp.reshape(rows, moved), len(shape) - 1, axis)
+
+
+def _moved(xp: Any, x: Any, source: int, target: int) -> Any:
+    """Return ``x`` with one axis moved: xp.moveaxis, which torch.vmap has no rule for."""
+    if source == target:
+        return x
+    order = [i for i in range(x.ndim) if i != source]
+    order.insert(target, source)
+    return xp.permute_dims(x, tuple(order))
+
+
+def over_rows(
+    xp: Any, x: Any, function: Callable[[Any], Any], *, axis: int, mask: Any = None, masked_value: float = 0.0
+) -> Any:
+    """Return ``function`` of the rows of ``x`` along ``axis``; entries out of the mask do not count."""
+    if mask is not None:
+        x = xp.where(mask, x, -math.inf)
+    out = from_rows(xp, function(to_rows(xp, x, axis)), tuple(x.shape), axis)
+    return out if mask is None else xp.where(mask, out, masked_value)
+
+
+def per_row(xp: Any, value: Any, x: Any, axis: int, name: str, allowed: Callable[[Any], Any], wanted: str) -> Any:
+    """Return an option of ``x``, one number or an array over all axes but ``axis``, as one number per row.
+
+    ``allowed(value)`` is what it must be, in words ``wanted``. The entries of traced, lazy and torch arrays are not
+    looked at: where they are not allowed they become NaN, and so do their rows.
+    """
+    shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    if not _is_array(value):
+        number = check_number(value, name, allowed, wanted)
+        return xp.full((math.prod(shape),), number, dtype=x.dtype, device=_device(x))
+    if "float" not in dtype_name(value):
+        raise TypeError(f"{name} must be a number or an array of floats, got dtype {dtype_name(value)}")
+    try:
+        spread = xp.reshape(xp.broadcast_to(xp.astype(value, x.dtype), shape), (-1,))
+    except (ValueError, RuntimeError):
+        raise ValueError(f"{name} must broadcast to {shape}, got shape {tuple(value.shape)}") from None
+    right = allowed(spread)
+    if not is_lazy(spread) and not is_torch(spread) and not bool(xp.all(right)):
+        raise ValueError(f"{name} must be {wanted}, got {int(xp.sum(xp.astype(~right, xp.int64)))} other entries")
+    return xp.where(right, spread, math.nan)
+
+
+def per_entry(xp: Any, value: Any, x: Any, axis: int, name: str) -> Any:
+    """Return a bound of the entries of ``x``, a number or an array, in the shape of its rows (rows, n)."""
+    if _is_array(value):
+        if "float" not in dtype_name(value):
+            raise TypeError(f"{name} must be a number or an array of floats, got dtype {dtype_name(value)}")
+        try:
+            return to_rows(xp, xp.broadcast_to(xp.astype(value, x.dtype), x.shape), axis)
+        except (ValueError, RuntimeError):
+            raise ValueError(f"{name} must broadcast to {tuple(x.shape)}, got shape {tuple(value.shape)}") from None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number or an array of floats, got {type(value).__name__}") from None
+    rows = (math.prod(x.shape) // x.shape[axis], x.shape[axis])
+    return xp.broadcast_to(xp.asarray(number, dtype=x.dtype, device=_device(x)), rows)
+
+
+def _is_array(value: Any) -> bool:
+    # numbers first: torch.compile cannot ask those that it traces for attributes
+    return not isinstance(value, (int, float, np.generic)) and hasattr(value, "shape")
+
+
+def check_number(value: Any, name: str, allowed: Callable[[Any], Any], wanted: str) -> float:
+    """Return ``value`` as a finite float that is ``allowed``."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    if not (-math.inf < number < math.inf and allowed(number)):
+        raise ValueError(f"{name} must be {wanted}, got {number}")
+    return number
+
+
+def is_torch(x: Any) -> bool:
+    """Whether ``x`` is a tensor, whose values vmap and torch.compile cannot look at."""
+    return type(x).__module__.partition(".")[0] == "torch"
+
+
+def _device(x: Any) -> Any:
+    if is_torch(x):  # without the caches of array_api_compat: torch.compile warns when it traces through them
+        return x.device
+    return None if is_lazy(x) else device(x)
+
+
+def worth_calling(operation: str, xp: Any, x: Any) -> Callable[..., Any] | None:
+    """Return the kernel of ``operation`` where there is one and ``x`` is large enough for its compilation to pay."""
+    fast = kernel(operation, xp)
+    return fast if fast is not None and (is_torch(x) or math.prod(x.shape) >= WORTH_COMPILING) else None
+
+
+def detach(x: Any) -> Any:
+    """Return ``x`` outside of any torch gradient."""
+    return x.detach() if hasattr(x, "detach") else x
+
+
+def offset(xp: Any, x: Any, top: Any) -> Any:
+    """Return x - top for the largest entries ``top`` of the rows: NaN in rows that are NaN or all -inf.
+
+    Entries +inf are at 0 and all beside them at -inf: a mapping is uniform over them.
+    """
+    with quiet(x):
+        return xp.where((x == top) & (top == math.inf), 0.0, x - top)
+
+
+def quiet(x: Any = None) -> Any:
+    """Hold back numpy's warnings: of rows that are NaN, and of entries out of reach, whose differences overflow."""
+    if is_torch(x):  # torch.compile cannot trace errstate
+        return nullcontext()
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
+def largest(xp: Any, x: Any) -> Any:
+    """Return the largest entry of each row, (rows, 1)."""
+    return xp.max(detach(x), axis=-1, keepdims=True)
+
+
+def tempered(xp: Any, x: Any, temperature: Any) -> Any:
+    """Return the rows (x - largest) / temperature, which a shift of x does not change; ``x`` itself for a number 1."""
+    if temperature is None:
+        return x
+    with quiet(x):
+        return offset(xp, x, largest(xp, x)) / temperature[:, None]
+
+
+def check_temperature(xp: Any, temperature: Any, x: Any, axis: int) -> Any:
+    """Return the temperature of each row, or None for the number 1."""
+    if isinstance(temperature, (int, float)) and not isinstance(temperature, bool) and temperature == 1:
+        return None
+    return per_row(xp, temperature, x, axis, "temperature", lambda t: t > 0, "positive and finite")
+
+
+def best_real(xp: Any) -> Any:
+    """Return float64 where the library has it, to sum up in."""
+    return getattr(xp, "float64", xp.float32)

@@ -1,0 +1,1 @@
+"""Quadratics over the simplex: ``public`` is the door, ``hybrid`` the choice among exchanges, faces and barrier."""

@@ -1,0 +1,87 @@
+"""The target of a loss, row by row: class indices or distributions."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lina._core.array import dtype_name, is_lazy, open_door
+from lina.simplex._rows import check_axis, is_torch, open_real, to_rows
+
+
+class Target(NamedTuple):
+    """Distributions y (rows, n) of the dtype of the logits, or class indices (rows, 1) and which of them are right."""
+
+    y: Any
+    index: Any = None
+    right: Any = None
+
+
+def open_target(x: Any, target: Any, axis: Any) -> tuple[Any, Any, Target, int]:
+    """Return (xp, x, target, axis), the first opened, the second checked against it.
+
+    Integers are indices, of the shape of ``x`` without ``axis``, floats distributions of the shape of ``x``. The values
+    of lazy, traced and torch arrays are not looked at: where they are no target their rows become NaN.
+    """
+    kind = dtype_name(target) if hasattr(target, "dtype") else dtype_name(_list(target))
+    if "int" not in kind and "float" not in kind:
+        raise TypeError(f"target must hold integers (classes) or floats (distributions), got {kind}")
+    open_real(x=x)
+    xp, x, target = open_door(x=x, target=target)
+    axis = check_axis(x, axis)
+    whole = "int" in kind
+    wanted = (*x.shape[:axis], *x.shape[axis + 1 :]) if whole else tuple(x.shape)
+    if tuple(target.shape) != wanted:
+        what = "integers, one class for each distribution" if whole else "floats, a distribution"
+        raise ValueError(f"target must have the shape {wanted} ({what}), got {tuple(target.shape)}")
+    return xp, x, (_classes(xp, x, target, axis) if whole else _distributions(xp, x, target, axis)), axis
+
+
+def dense(xp: Any, target: Target, rows: Any) -> Any:
+    """Return the target as distributions (rows, n) of the dtype of ``rows``; NaN where it is none."""
+    if target.index is None:
+        return xp.astype(target.y, rows.dtype)
+    return xp.where(target.right, xp.astype(places(xp, rows) == target.index, rows.dtype), math.nan)
+
+
+def expected(xp: Any, target: Target, values: Any) -> Any:
+    """Return sum y * values, (rows, 1), in which an infinite value counts only where y is not 0."""
+    if target.index is not None:
+        return xp.where(target.right, xp.take_along_axis(values, target.index, axis=-1), math.nan)
+    y = xp.astype(target.y, values.dtype)
+    hit = (y > 0) | xp.isnan(y)
+    return xp.sum(xp.where(hit, y * xp.where(hit, values, 0.0), 0.0), axis=-1, keepdims=True)
+
+
+def places(xp: Any, rows: Any) -> Any:
+    """Return 0..n - 1 for rows (rows, n)."""
+    return xp.arange(rows.shape[-1], dtype=xp.int64, device=None if is_lazy(rows) else rows.device)
+
+
+def _list(target: Any) -> Any:
+    if isinstance(target, (str, bytes, dict)) or target is None:
+        raise TypeError(f"target must hold integers (classes) or floats (distributions), got {type(target).__name__}")
+    try:
+        return np.asarray(target)
+    except ValueError as reason:
+        raise ValueError(f"target must be a rectangular array of numbers: {reason}") from None
+
+
+def _classes(xp: Any, x: Any, index: Any, axis: int) -> Target:
+    n = x.shape[axis]
+    right = (index >= 0) & (index < n)
+    if _visible(right) and not bool(xp.all(right)):
+        raise ValueError(f"target must hold classes in 0..n - 1 = 0..{n - 1}, got others too")
+    index = xp.astype(xp.where(right, index, 0.0), xp.int64)
+    return Target(None, xp.reshape(index, (-1, 1)), xp.reshape(right, (-1, 1)))
+
+
+def _distributions(xp: Any, x: Any, y: Any, axis: int) -> Target:
+    wrong = y < 0
+    if _visible(wrong) and bool(xp.any(wrong)):
+        raise ValueError("target must not be negative")
+    return Target(to_rows(xp, xp.astype(xp.where(wrong, math.nan, y), x.dtype), axis))
+
+
+def _visible(x: Any) -> bool:
+    return not is_lazy(x) and not is_torch(x)

@@ -1,0 +1,131 @@
+"""Projections onto the simplex and entmax as torch operations, differentiable any number of times."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+from array_api_compat import numpy as numpy_namespace
+from array_api_compat import torch as torch_namespace
+
+from lina._core.array import to_numpy
+from lina.simplex._entmax.body import entmax_body
+from lina.simplex._entmax.gradient import alpha_direction, support_weights
+from lina.simplex._entmax.public import entmax_rows
+from lina.simplex._project_simplex import centred, project_rows, project_rows_body
+from lina.simplex._rows import largest, offset, worth_calling
+from lina.simplex._softmax import weighted_centred
+from lina.torch._op import register_op
+
+_ROWS = {"project_simplex": (project_rows, project_rows_body), "entmax": (entmax_rows, entmax_body)}
+
+
+def _run(name: str, x: torch.Tensor, option: torch.Tensor) -> torch.Tensor:
+    """Return the mapping of ``x`` (..., n) with one ``option`` per row: through numpy, cupy, or torch itself."""
+    rows, options = x.detach().reshape(-1, x.shape[-1]), option.detach().reshape(-1)
+    function, body = _ROWS[name]
+    if x.device.type == "cpu":
+        out = torch.from_numpy(np.ascontiguousarray(function(numpy_namespace, to_numpy(rows), to_numpy(options))))
+    elif x.device.type == "cuda" and find_spec("cupy"):
+        out = _run_on_cupy(name, rows, options)
+    else:
+        out = body(torch_namespace, rows, options)
+    return out.reshape(x.shape)
+
+
+def _run_on_cupy(name: str, rows: torch.Tensor, options: torch.Tensor) -> torch.Tensor:
+    """Return the same by the CUDA kernel, on the stream that torch works on."""
+    import cupy
+    from array_api_compat import cupy as cupy_namespace
+
+    stream = cupy.cuda.ExternalStream(torch.cuda.current_stream(rows.device).cuda_stream)
+    with cupy.cuda.Device(rows.device.index), stream:
+        arrays = [cupy.from_dlpack(each.contiguous()) for each in (rows, options)]
+        found: torch.Tensor = torch.from_dlpack(_ROWS[name][0](cupy_namespace, *arrays))
+    return found
+
+
+def _project_forward(x: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
+    return _run("project_simplex", x, radius)
+
+
+def _entmax_forward(x: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    return _run("entmax", x, alpha)
+
+
+def _like_first(x: torch.Tensor, *_: Any) -> torch.Tensor:
+    return x.new_empty(x.shape)
+
+
+def _centre_forward(p: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+    fast = worth_calling("project_simplex_backward", numpy_namespace, to_numpy(p)) if p.device.type == "cpu" else None
+    if fast is None:
+        return centred(torch_namespace, p > 0, g, -1).contiguous()
+    rows = (-1, p.shape[-1])
+    return torch.from_numpy(fast(to_numpy(p.reshape(rows)), to_numpy(g.reshape(rows)))).reshape(p.shape)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    ctx.save_for_backward(output, inputs[1])
+
+
+def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _centre_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    """The map is linear in g and its own adjoint; it changes with p only where the support does."""
+    return None, _centre(ctx.saved_tensors[0], grad)
+
+
+def _project_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    p, _ = ctx.saved_tensors
+    by_radius = None
+    if ctx.needs_input_grad[1]:
+        support = p > 0
+        by_radius = torch.where(support, grad, 0.0).sum(-1) / support.sum(-1).clamp(min=1)
+    return _centre(p, grad), by_radius
+
+
+def _entmax_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    p, alpha = ctx.saved_tensors
+    excess = alpha[..., None] - 1
+    weights = support_weights(torch_namespace, p, excess)
+    counted = torch.where(p > 0, grad, 0.0)
+    by_alpha = None
+    if ctx.needs_input_grad[1]:
+        by_alpha = (counted * alpha_direction(torch_namespace, p, excess, weights, -1)).sum(-1)
+    return weighted_centred(torch_namespace, weights, counted, -1), by_alpha
+
+
+_centre = register_op(
+    "project_simplex_backward",
+    "(Tensor p, Tensor g) -> Tensor",
+    forward=_centre_forward,
+    fake=_like_first,
+    save=_save_inputs,
+    backward=_centre_backward,
+)
+
+project_simplex = register_op(
+    "project_simplex",
+    "(Tensor x, Tensor radius) -> Tensor",
+    forward=_project_forward,
+    fake=_like_first,
+    save=_save,
+    backward=_project_backward,
+)
+
+entmax = register_op(
+    "entmax",
+    "(Tensor x, Tensor alpha) -> Tensor",
+    forward=_entmax_forward,
+    fake=_like_first,
+    save=_save,
+    backward=_entmax_backward,
+)
+
+
+def softmax(x: torch.Tensor) -> torch.Tensor:
+    """Return the softmax of the rows of ``x`` (rows, n) by torch's own, with entries +inf taken care of."""
+    return torch.softmax(offset(torch_namespace, x, largest(torch_namespace, x)), dim=-1)

@@ -1,0 +1,119 @@
+"""Probability mappings and losses as torch operations, where a graph through the computation would be slow or wrong."""
+
+from typing import Any
+
+import torch
+from array_api_compat import torch as torch_namespace
+
+from lina._core.errors import GradientError
+from lina.simplex._fenchel_young import loss_rows
+from lina.simplex._perturb_max import laplacian_product, probabilities
+from lina.simplex._soft_topk import entropic_weights
+from lina.simplex._softmax import weighted_centred
+from lina.torch._op import register_op
+
+
+def kth_largest(z: torch.Tensor, k: int) -> torch.Tensor:
+    """Return the k-th largest entry of each row, (rows, 1)."""
+    return torch.topk(z, k, dim=-1, sorted=True).values[..., k - 1 :]
+
+
+def _perturb_forward(z: torch.Tensor, noise: str, nodes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return probabilities(torch_namespace, z.detach(), noise, nodes)
+
+
+def _perturb_fake(z: torch.Tensor, noise: str, nodes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.empty_like(z), z.new_empty(z.shape[:-1])
+
+
+def _perturb_save(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+    ctx.rule = inputs[1:]
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(inputs[0])
+
+
+def _perturb_backward(ctx: Any, grad: torch.Tensor, _: Any) -> tuple[torch.Tensor | None, ...]:
+    (z,) = ctx.saved_tensors
+    return laplacian_product(torch_namespace, z, grad, *ctx.rule), None, None
+
+
+_perturb_max = register_op(
+    "perturb_max",
+    "(Tensor z, str noise, int nodes) -> (Tensor, Tensor)",
+    forward=_perturb_forward,
+    fake=_perturb_fake,
+    save=_perturb_save,
+    backward=_perturb_backward,
+)
+
+
+def perturb_max(xp: Any, z: torch.Tensor, noise: str, nodes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the probabilities (rows, n) and their errors (rows,) at rows ``z`` whose largest entry is 0."""
+    return _perturb_max(z, noise, nodes)
+
+
+def _topk_forward(z: torch.Tensor, k: int) -> torch.Tensor:
+    return entropic_weights(torch_namespace, z.detach(), k)
+
+
+def _topk_fake(z: torch.Tensor, k: int) -> torch.Tensor:
+    return torch.empty_like(z)
+
+
+def _topk_save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    ctx.save_for_backward(output)
+
+
+def _topk_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    (p,) = ctx.saved_tensors
+    return weighted_centred(torch_namespace, p * (1 - p), grad, -1), None
+
+
+_soft_topk = register_op(
+    "soft_topk",
+    "(Tensor z, int k) -> Tensor",
+    forward=_topk_forward,
+    fake=_topk_fake,
+    save=_topk_save,
+    backward=_topk_backward,
+)
+
+
+def soft_topk(xp: Any, z: torch.Tensor, k: int) -> torch.Tensor:
+    """Return the entropic weights (rows, n) of sum ``k`` at rows ``z`` whose k-th largest entry is 0."""
+    return _soft_topk(z, k)
+
+
+def _loss_forward(z: torch.Tensor, y: torch.Tensor, p: torch.Tensor, alpha: float) -> torch.Tensor:
+    return loss_rows(torch_namespace, z.detach(), y.detach(), p.detach(), alpha)
+
+
+def _loss_fake(z: torch.Tensor, y: torch.Tensor, p: torch.Tensor, alpha: float) -> torch.Tensor:
+    return z.new_empty(z.shape[:-1])
+
+
+def _loss_save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    ctx.save_for_backward(inputs[1], inputs[2])
+
+
+def _loss_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    # p is the mapping of z, in which the loss is stationary (Danskin); its own derivative is the loss's second
+    y, p = ctx.saved_tensors
+    return grad[..., None] * (p - y), None, None, None
+
+
+_fenchel_young = register_op(
+    "fenchel_young",
+    "(Tensor z, Tensor y, Tensor p, float alpha) -> Tensor",
+    forward=_loss_forward,
+    fake=_loss_fake,
+    save=_loss_save,
+    backward=_loss_backward,
+)
+
+
+def fenchel_young(xp: Any, z: torch.Tensor, y: torch.Tensor, p: torch.Tensor, alpha: float) -> torch.Tensor:
+    """Return the losses (rows,) of rows ``z`` of largest entry 0, mapped to ``p``, against the distributions ``y``."""
+    if torch.is_grad_enabled() and y.requires_grad:
+        raise GradientError("target must not require a gradient in a Fenchel-Young loss: call it on target.detach()")
+    return _fenchel_young(z, y, p, alpha)

@@ -1,0 +1,77 @@
+"""Short solvers that are right by exhaustion, or by an iteration that is known to converge, however slowly."""
+
+from itertools import combinations
+
+import numpy as np
+
+
+def faces(n):
+    """Yield every nonempty set of indices below n."""
+    for k in range(1, n + 1):
+        yield from (list(face) for face in combinations(range(n), k))
+
+
+def exhaustive_qp(Q, c):
+    """Return (x, value): the least value of x.Q x / 2 + c.x over the simplex, the best of the minima of all faces."""
+    best = (None, np.inf)
+    for face in faces(len(c)):
+        k = len(face)
+        K = np.block([[Q[np.ix_(face, face)], np.ones((k, 1))], [np.ones((1, k)), np.zeros((1, 1))]])
+        y = np.linalg.lstsq(K, np.append(-c[face], 1.0), rcond=1e-13)[0][:k]
+        if y.min() < -1e-9 or abs(y.sum() - 1) > 1e-9:
+            continue
+        x = np.zeros(len(c))
+        x[face] = np.maximum(y, 0) / np.maximum(y, 0).sum()
+        value = 0.5 * x @ Q @ x + c @ x
+        if value < best[1]:
+            best = (x, value)
+    return best
+
+
+def exhaustive_ball(X):
+    """Return (center, radius): the smallest of the circumscribed balls of all subsets that contains every point."""
+    best = (None, np.inf)
+    n, d = X.shape
+    for k in range(1, min(n, d + 1) + 1):
+        for subset in combinations(range(n), k):
+            P = X[list(subset)]
+            edges = P[1:] - P[0]
+            center = P[0] + np.linalg.lstsq(edges, 0.5 * np.sum(edges**2, axis=1), rcond=None)[0]
+            radius = np.linalg.norm(P[0] - center)
+            if radius < best[1] and np.all(np.linalg.norm(X - center, axis=1) <= radius * (1 + 1e-9) + 1e-12):
+                best = (center, radius)
+    return best
+
+
+def em_mixture(L, weights=None, iterations=1000):
+    """Return the proportions after steps of expectation maximisation."""
+    w = np.full(len(L), 1 / len(L)) if weights is None else weights / weights.sum()
+    x = np.full(L.shape[1], 1 / L.shape[1])
+    for _ in range(iterations):
+        x = x * (L.T @ (w / (L @ x)))
+    return x
+
+
+def multiplicative_design(A, iterations=1000, criterion="D"):
+    """Return the design after multiplicative steps (Silvey, Titterington, Torsney; Yu for the square root at "A")."""
+    n = len(A)
+    x = np.full(n, 1 / n)
+    for _ in range(iterations):
+        P = np.linalg.inv((A.T * x) @ A)
+        if criterion == "D":
+            x = x * np.einsum("ij,jk,ik->i", A, P, A) / A.shape[1]
+        else:
+            x = x * np.sqrt(np.einsum("ij,jk,ik->i", A, P @ P, A))
+            x = x / x.sum()
+    return x
+
+
+def design_value(A, x, criterion="D"):
+    """Return -log det M, or trace M^-1."""
+    M = (A.T * x) @ A
+    return -np.linalg.slogdet(M)[1] if criterion == "D" else np.trace(np.linalg.inv(M))
+
+
+def mmd_squared(K, x, w):
+    """Return the squared maximum mean discrepancy of two weightings of the same points."""
+    return (x - w) @ K @ (x - w)

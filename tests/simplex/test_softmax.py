@@ -1,0 +1,106 @@
+"""Softmax, log-softmax and logsumexp: digits against mpmath, infinities, masks and temperatures."""
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lina.simplex import log_softmax, logsumexp, softmax
+
+
+def exact_log_softmax(x, temperature=1.0):
+    with mpmath.workdps(40):
+        z = [mpmath.mpf(float(v)) / mpmath.mpf(temperature) for v in x]
+        total = mpmath.log(sum(mpmath.exp(v - max(z)) for v in z)) + max(z)
+        return np.array([float(v - total) for v in z]), float(total * mpmath.mpf(temperature))
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 100.0])
+@pytest.mark.parametrize("temperature", [1.0, 0.25, 8.0])
+def test_all_three_are_those_of_forty_digits(scale, temperature):
+    x = scale * np.random.default_rng(0).standard_normal((5, 8))
+    p, log = softmax(x, temperature=temperature), log_softmax(x, temperature=temperature)
+    total = logsumexp(x, temperature=temperature)
+    for i, row in enumerate(x):
+        expected, value = exact_log_softmax(row, temperature)
+        np.testing.assert_allclose(log[i], expected, rtol=4e-16, atol=4e-16)
+        np.testing.assert_allclose(p[i], np.exp(expected), rtol=1e-13)
+        assert total[i] == pytest.approx(value, rel=1e-15)
+
+
+@pytest.mark.parametrize("n", [5, 5000])
+def test_infinite_and_missing_entries_are_defined(n):
+    x = np.random.default_rng(0).standard_normal((6, n))
+    x[0, 3] = np.nan
+    x[1, 2] = np.inf
+    x[2, [0, 4]] = np.inf
+    x[3] = -np.inf
+    x[4, 1:] = -np.inf
+    p, log, total = softmax(x), log_softmax(x), logsumexp(x)
+    assert np.isnan(p[[0, 3]]).all()
+    assert np.isnan(log[[0, 3]]).all()
+    assert p[1].tolist() == np.eye(n)[2].tolist()
+    assert p[2].tolist() == (np.isin(np.arange(n), [0, 4]) / 2).tolist()
+    assert p[4].tolist() == np.eye(n)[0].tolist()
+    assert log[2, 0] == -np.log(2)
+    assert log[4, 0] == 0
+    assert np.all(log[4, 1:] == -np.inf)
+    assert np.isnan(total[0])
+    assert total[1:4].tolist() == [np.inf, np.inf, -np.inf]
+    assert total[4] == x[4, 0]
+
+
+def test_entries_left_out_are_as_if_they_were_not_there():
+    rng = np.random.default_rng(0)
+    x, mask = rng.standard_normal((9, 30)), rng.random((9, 30)) > 0.5
+    mask[3] = False
+    x[~mask & (rng.random(x.shape) > 0.5)] = np.nan
+    p, log, total = softmax(x, where=mask), log_softmax(x, where=mask), logsumexp(x, where=mask)
+    for i in range(9):
+        assert not p[i][~mask[i]].any()
+        assert np.all(log[i][~mask[i]] == -np.inf)
+        if mask[i].any():
+            np.testing.assert_allclose(p[i][mask[i]], softmax(x[i][mask[i]]), rtol=1e-14)
+            np.testing.assert_allclose(log[i][mask[i]], log_softmax(x[i][mask[i]]), rtol=1e-13)
+            assert total[i] == pytest.approx(logsumexp(x[i][mask[i]]), rel=1e-14)
+        else:
+            assert total[i] == -np.inf
+
+
+@given(st.integers(1, 300), st.integers(0, 10**6))
+def test_the_kernel_and_the_body_are_the_same(n, seed):
+    x = 10 * np.random.default_rng(seed).standard_normal((1 + 5000 // n, n))  # above the size from which it is compiled
+    np.testing.assert_allclose(softmax(x), [softmax(row) for row in x], rtol=1e-14)
+
+
+def test_offsets_and_extremes_do_no_harm():
+    x = np.array([[1e30, -1e30, 0.0], [1e308, -1e308, 1e308], [1e-310, 0.0, -1e-310]])
+    np.testing.assert_allclose(softmax(x), [[1, 0, 0], [0.5, 0, 0.5], [1 / 3] * 3], atol=1e-15)
+    assert logsumexp(np.array([-1e4, -1e4])) == -1e4 + np.log(2)
+    single = np.array([1e8, 1e8 + 8], dtype=np.float32)
+    np.testing.assert_allclose(softmax(single), softmax(np.array([0, 8], dtype=np.float32)), atol=1e-7)
+    np.testing.assert_allclose(softmax(np.array([1e300, 0.0]), temperature=1e-300), [1, 0])
+
+
+def test_a_low_temperature_tends_to_the_largest_and_a_high_one_to_the_uniform_distribution():
+    x = np.array([1.0, 3.0, 2.0])
+    np.testing.assert_allclose(softmax(x, temperature=1e-3), [0, 1, 0], atol=1e-15)
+    np.testing.assert_allclose(softmax(x, temperature=1e12), [1 / 3] * 3, atol=1e-11)
+    assert logsumexp(x, temperature=1e-3) == 3.0
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, -2])
+def test_any_axis_is_the_last_one_moved(axis):
+    x = np.random.default_rng(0).standard_normal((4, 6))
+    for mapping in (softmax, log_softmax):
+        expected = np.moveaxis(mapping(np.moveaxis(x, axis, -1)), -1, axis)
+        np.testing.assert_array_equal(mapping(x, axis=axis), expected)
+    assert logsumexp(x, axis=axis).shape == tuple(np.delete(x.shape, axis))
+
+
+def test_halves_become_single_precision():
+    x = np.random.default_rng(0).standard_normal((2, 5000)).astype(np.float16)
+    p = softmax(x)
+    assert p.dtype == np.float32
+    np.testing.assert_allclose(p.sum(axis=1, dtype=np.float64), 1, atol=2e-7)
