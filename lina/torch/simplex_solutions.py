@@ -1,5 +1,7 @@
 """Minimisers of quadratics over the simplex as functions of their data, by the system of the active face."""
 
+from __future__ import annotations  # as text: the documentation is built without torch
+
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from lina._core.random import generator
 from lina.simplex import (
     cross_entropy,
     entmax_loss,
@@ -162,12 +163,12 @@ def indices(found: tuple[Any, Any]) -> dict[str, Any]:
 
 def drawn(x: np.ndarray) -> np.ndarray:
     """Return the indices of the largest entries with the noise of seed 0."""
-    return np.argmax(x / size(x) + np.random.default_rng(0).gumbel(size=x.shape), axis=-1)
+    return np.argmax(x / size(x) + generator(0).gumbel(size=x.shape), axis=-1)
 
 
 def softly_drawn(x: np.ndarray) -> np.ndarray:
     """Return the soft draws with the noise of seed 0."""
-    return each_row(reference_ramp)(x / size(x) + np.random.default_rng(0).gumbel(size=x.shape))
+    return each_row(reference_ramp)(x / size(x) + generator(0).gumbel(size=x.shape))
 
 
 def heat(x: Any) -> float:

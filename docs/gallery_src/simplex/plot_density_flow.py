@@ -8,7 +8,7 @@ variation, and the density follows,
 .. math::
 
    \dot x = -\nabla \frac{\delta F}{\delta p}(x) , \qquad
-   \partial_t p = \nabla \cdot \Big( p\, \nabla \frac{\delta F}{\delta p} \Big) .
+   \partial_t p = \nabla \cdot \left( p\, \nabla \frac{\delta F}{\delta p} \right) .
 
 If :math:`F` is the Kullback-Leibler divergence to a target :math:`q`, the flow goes from any start to :math:`q`. Below
 the target is a real distribution: two measurements of 178 wines, smoothed.
