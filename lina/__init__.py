@@ -8,17 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lina import hippo as hippo
     from lina import linalg as linalg
     from lina import simplex as simplex
+    from lina import ssm as ssm
     from lina._core.threads import get_threads as get_threads
     from lina._core.threads import set_threads as set_threads
 
 __version__ = "0.1.0"
 
-_ROOMS = ("linalg", "simplex", "torch")
+_ROOMS = ("hippo", "linalg", "simplex", "ssm", "torch")
 _NAMES = {"get_threads": "lina._core.threads", "set_threads": "lina._core.threads"}
 
-__all__ = ["__version__", "get_threads", "linalg", "set_threads", "simplex"]
+__all__ = ["__version__", "get_threads", "hippo", "linalg", "set_threads", "simplex", "ssm"]
 
 
 def __getattr__(name: str) -> Any:

@@ -98,7 +98,7 @@ def test_the_numeric_tour_needs_no_optional_package():
     done = without_optional_packages("tour", "--numeric")
     assert done.returncode == 0, done.stderr
     rows = re.findall(r"true error\s+(\S+), at most\s+(\S+) \((?:rigorous|probabilistic)\)", done.stdout)
-    assert len(rows) == 11
+    assert len(rows) == 16
     assert all(float(true) <= float(bound) for true, bound in rows)
 
 
@@ -128,6 +128,7 @@ def test_an_unknown_verb_or_option_ends_with_status_2(arguments, capsys):
 def test_a_certificate_that_fails_ends_the_tour_with_status_1(monkeypatch, capsys):
     part = Part("a part", tuple, lambda: ([Row("too sure", "1", 2.0, 1.0, "rigorous", "", 0.0)], None))
     module = SimpleNamespace(chapter=lambda: Chapter("A chapter", "", [part]))
+    monkeypatch.setattr(run, "CHAPTERS", ("a module",))
     monkeypatch.setattr(run, "import_module", lambda name: module)
     assert main(["tour", "--numeric"]) == 1
     assert capsys.readouterr().err == "too sure: the true error exceeds the certificate\n"
@@ -161,11 +162,11 @@ def test_the_page_is_whole_in_itself_and_every_certificate_holds(tmp_path, monke
     html = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"<script|<link|@import|url\(|(src|href)=\"(?!data:)", html)
     figures = [figure for chapter in seen for figure in chapter.figures]
-    assert html.count("<img ") == len(figures) == 6
-    assert len(re.findall(r'<img class="\w+" alt="[^"]{40,}" src="data:image/png;base64,iVBOR', html)) == 6
+    assert html.count("<img ") == len(figures) == 12
+    assert len(re.findall(r'<img class="\w+" alt="[^"]{40,}" src="data:image/png;base64,iVBOR', html)) == 12
     assert all(figure.asked and figure.seen and figure.certified for figure in figures)
     rows = [row for chapter in seen for row in chapter.rows]
-    assert len(rows) == 10
+    assert len(rows) == 15
     assert all(row.true_error <= row.certificate for row in rows)
     assert str(tmp_path / "index.html") in capsys.readouterr().out
 

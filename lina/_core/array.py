@@ -132,12 +132,21 @@ def check_finite(xp: Any, x: Any, name: str) -> None:
 def refuse_gradient(function: str, **arrays: Any) -> None:
     """Raise GradientError where torch records a gradient of ``function``, which decides or weighs on the host."""
     torch = sys.modules.get("torch")
-    if torch is None or not torch.is_grad_enabled():
+    if torch is None:
         return
+    recorded = torch.is_grad_enabled()
     for name, x in arrays.items():
-        if getattr(x, "requires_grad", False):
+        if (recorded and getattr(x, "requires_grad", False)) or _has_tangent(torch, x):
             wanted = f"call it under torch.no_grad() or on {name}.detach()"
             raise GradientError(f"{function} has no gradient with respect to {name}: {wanted}")
+
+
+def _has_tangent(torch: Any, x: Any) -> bool:
+    """Whether ``x`` is a tensor that carries a derivative in forward mode."""
+    try:
+        return isinstance(x, torch.Tensor) and torch.autograd.forward_ad.unpack_dual(x).tangent is not None
+    except RuntimeError:  # within vmap
+        return False
 
 
 def frobenius(xp: Any, x: Any) -> Any:

@@ -25,6 +25,8 @@ MOST_STEPS = 60
 # Rows as long as this are themselves split over the threads, in chunks whose sums are added in their order.
 LONG = 1 << 18
 CHUNK = 128 * BLOCK
+# So many blocks with candidates write them one after the other: few pages of memory are touched.
+GROUP = 64
 # The share of entries among the candidates from which on they are not worth a copy.
 DENSE = 0.2
 _ENTRIES_WORTH_A_THREAD = 100_000
@@ -37,14 +39,14 @@ def project_simplex(x: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """
     rows, n = x.shape
     x, radii = read_only(x), radius.astype(np.float64)
-    out = np.empty_like(x)
     if n >= LONG:
+        out = np.zeros(x.shape, dtype=x.dtype)  # pages without support stay untouched
         for i in range(rows):
             _project_long(x[i], float(radii[i]), out[i])
-    else:
-        keys = as_keys(x)
-        smallest = _ENTRIES_WORTH_A_THREAD // n + 1
-        run_rows(lambda start, stop: _project_rows(x, keys, radii, out, start, stop), rows, smallest=smallest)
+        return out
+    out, keys = np.empty_like(x), as_keys(x)
+    smallest = _ENTRIES_WORTH_A_THREAD // n + 1
+    run_rows(lambda start, stop: _project_rows(x, keys, radii, out, start, stop), rows, smallest=smallest)
     return out
 
 
@@ -61,7 +63,7 @@ def as_keys(x: np.ndarray) -> np.ndarray:
 
 
 def _project_long(x: np.ndarray, radius: float, out: np.ndarray) -> None:
-    """Write the projection of one long vector to ``out``, its chunks spread over the threads."""
+    """Write the projection of one long vector to ``out``, full of zeros, its chunks spread over the threads."""
     blocks = -(-x.shape[0] // BLOCK)
     tops, keys = np.empty(blocks, dtype=x.dtype), as_keys(x)
     run_rows(lambda start, stop: top_blocks(keys, as_keys(tops), start, stop), blocks, smallest=128)
@@ -76,7 +78,8 @@ def _project_long(x: np.ndarray, radius: float, out: np.ndarray) -> None:
         height = _sparse_height(x, tops, top, radius, guess)
         if height < guess:  # entries below the guess belong to the support: what was found is a lower bound
             height = _sparse_height(x, tops, top, radius, height)
-    run_rows(lambda start, stop: write_blocks(x, tops, top, height, out, start, stop), blocks, smallest=128)
+    hits = _hits(tops, top, height)
+    run_rows(lambda start, stop: _write_hits(x, hits, top, height, out, start, stop), hits.shape[0], smallest=128)
 
 
 def _from_sample(x: np.ndarray, top: float, radius: float) -> tuple[float, float, bool]:
@@ -95,13 +98,18 @@ def _from_sample(x: np.ndarray, top: float, radius: float) -> tuple[float, float
     return guess, near, bool(np.count_nonzero(z > guess) > DENSE * z.shape[0])
 
 
+def _hits(tops: np.ndarray, top: float, height: float) -> np.ndarray:
+    """Return the blocks with entries of x - top above ``height``, or of a NaN height all of them."""
+    return np.flatnonzero(~(tops.astype(np.float64) - top <= height))
+
+
 def _sparse_height(x: np.ndarray, tops: np.ndarray, top: float, radius: float, floor: float) -> float:
     """Return the threshold of the entries of x - top above ``floor``."""
-    hits = np.flatnonzero(tops.astype(np.float64) - top > floor)
-    found, counts = np.empty((hits.shape[0], BLOCK + 1)), np.empty(hits.shape[0], dtype=np.int64)
-    task = partial(_candidates_of_blocks, x, top, floor, hits, found, counts)
-    run_rows(task, hits.shape[0], smallest=128)
-    z = np.concatenate([found[i, : counts[i]] for i in range(hits.shape[0])])
+    hits = _hits(tops, top, floor)
+    groups = -(-hits.shape[0] // GROUP)
+    found, counts = np.empty((groups, GROUP * BLOCK + 1)), np.empty(groups, dtype=np.int64)
+    run_rows(partial(_candidates_of_groups, x, top, floor, hits, found, counts), groups)
+    z = np.concatenate([found[i, : counts[i]] for i in range(groups)])
     part, lanes = np.empty(z.shape[0] // 8 + 1), np.empty(LANES)
     return float(radius * threshold(z, z.shape[0], radius, floor, part, lanes))
 
@@ -128,10 +136,13 @@ def top_blocks(keys, tops, start, stop):
 
 
 @njit
-def _candidates_of_blocks(x, top, floor, hits, found, counts, start, stop):
+def _candidates_of_groups(x, top, floor, hits, found, counts, start, stop):
     flags, places = np.zeros(BLOCK, dtype=np.uint8), np.empty(BLOCK // 8 + 1, dtype=np.int64)
-    for h in range(start, stop):
-        counts[h] = candidates(x[hits[h] * BLOCK : (hits[h] + 1) * BLOCK], top, floor, flags, places, found[h], 0)
+    for g in range(start, stop):
+        kept = 0
+        for b in hits[g * GROUP : (g + 1) * GROUP]:
+            kept = candidates(x[b * BLOCK : (b + 1) * BLOCK], top, floor, flags, places, found[g], kept)
+        counts[g] = kept
 
 
 @njit
@@ -139,6 +150,12 @@ def _sum_chunks(x, top, height, sums, counts, start, stop):
     lanes = np.empty(LANES)
     for c in range(start, stop):
         sums[c], counts[c] = above(x[c * CHUNK : (c + 1) * CHUNK], top, height, lanes)
+
+
+@njit
+def _write_hits(x, hits, top, height, out, start, stop):
+    for b in hits[start:stop]:
+        write(x[b * BLOCK : (b + 1) * BLOCK], top, height, out[b * BLOCK : (b + 1) * BLOCK])
 
 
 @njit
@@ -206,10 +223,8 @@ def candidates(x, top, floor, flags, hits, buffer, kept):
     bound = x.dtype.type(top + floor - 1e-6 * (abs(top) - floor))  # lower, because it is rounded to the type of x
     for j in range(x.shape[0]):
         flags[j] = x[j] > bound
-    whole, hit = x.shape[0] // 8, 0
-    for w in range(whole):  # without a branch, which few candidates would make hard to predict
-        hits[hit] = 8 * w
-        hit += words[w] != 0
+    whole = x.shape[0] // 8
+    hit = _hit_words(words[:whole], hits)
     rest = 8 * whole
     if 2 * hit > whole:
         rest = hit = 0
@@ -218,6 +233,16 @@ def candidates(x, top, floor, flags, hits, buffer, kept):
             buffer[kept] = np.float64(x[j]) - top
             kept += x[j] > bound
     return kept + _append(x[rest:], top, bound, buffer[kept:])
+
+
+@njit
+def _hit_words(words, places):
+    """Write where eight flags in a row begin that are not all 0; return the number of these places."""
+    hit = 0
+    for w in range(words.shape[0]):  # without a branch, which few flags would make hard to predict
+        places[hit] = 8 * w
+        hit += words[w] != 0
+    return hit
 
 
 @njit

@@ -53,11 +53,23 @@ def _project_simplex(dtype: str) -> None:
     project_simplex_backward(np.ones((1, 1), dtype=dtype), np.ones((1, 1), dtype=dtype))
 
 
+def _legs_scan(dtype: str) -> None:
+    from lina._numba.legs_scan import legs_scan, legs_scan_vjp, legs_solve
+
+    u, x, one = np.ones((16, 1), dtype=dtype), np.ones((16, 1), dtype=dtype), np.ones(1, dtype=dtype)
+    for return_all in (False, True):
+        legs_scan(u, x, 1, "logbilinear", return_all)
+    legs_scan(u, x, 2**20, "logbilinear", False)  # so late, single precision is summed in double
+    legs_scan_vjp(x, 1, 1, "logbilinear")
+    legs_solve(x, one, one, False)
+
+
 # A new kernel is a new row.
 KERNELS: dict[str, tuple[Callable[[str], Any], tuple[str, ...]]] = {
     "active_set_qp": (_active_set_qp, ("float64",)),
     "entmax": (_entmax, ("float32", "float64")),
     "exchange_design": (_exchange_design, ("float64",)),
+    "legs_scan": (_legs_scan, ("float32", "float64")),
     "pinv_small": (_pinv_small, _DTYPES),
     "project_simplex": (_project_simplex, ("float32", "float64")),
     "simplex_qp": (_simplex_qp, ("float64",)),

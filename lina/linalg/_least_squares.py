@@ -200,7 +200,8 @@ def _one_batch(xp: Any, A: Any, M: Any) -> tuple[Any, Any, tuple[int, ...]]:
         columns = xp.moveaxis(M, -2, 0)
         return A, xp.reshape(columns, (columns.shape[0], -1)), tuple(columns.shape[1:])
     try:
-        batch = np.broadcast_shapes(A.shape[:-2], M.shape[:-2])
+        # tuples of ints: with a torch.Size it gives what torch.compile cannot follow
+        batch = np.broadcast_shapes(tuple(A.shape[:-2]), tuple(M.shape[:-2]))
     except ValueError:
         raise ValueError(f"A and M must fit together, got shapes {tuple(A.shape)} and {tuple(M.shape)}") from None
     return xp.broadcast_to(A, (*batch, *A.shape[-2:])), xp.broadcast_to(M, (*batch, *M.shape[-2:])), ()

@@ -57,6 +57,16 @@ def _backward(ctx: Any, grad: torch.Tensor, *_: Any) -> tuple[torch.Tensor | Non
     return grad_A, W, None, None
 
 
+def _jvp(ctx: Any, dA: torch.Tensor, dM: torch.Tensor, *_: Any) -> tuple[torch.Tensor | None, ...]:
+    """The derivative in the words of `_backward`, one solution with A^H and one with A."""
+    A, M, X = ctx.saved_tensors
+    p = M.shape[-1]
+    both = _solve(A.mH, torch.cat([X, dA.mH @ (M - A @ X)], dim=-1), *ctx.tolerances)[0]
+    Y, W = both[..., :p], both[..., p:]
+    V = dA.mH @ Y
+    return V + _solve(A, dM - dA @ X + W - A @ V, *ctx.tolerances)[0], None, None, None, None
+
+
 _solve = register_op(
     "solve_left",
     "(Tensor A, Tensor M, float rtol, float atol) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
@@ -64,6 +74,7 @@ _solve = register_op(
     fake=_fake,
     save=_save,
     backward=_backward,
+    jvp=_jvp,
 )
 
 

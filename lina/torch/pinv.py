@@ -57,6 +57,17 @@ def _backward(ctx: Any, grad: torch.Tensor, *_: Any) -> tuple[torch.Tensor | Non
     return total, None, None, None, None
 
 
+def _jvp(ctx: Any, dA: torch.Tensor, *_: Any) -> tuple[torch.Tensor | None, ...]:
+    """Golub and Pereyra 1973, eq. 4.12: dX = -X dA X + X X^H dA^H (I - A X) + (I - X A) dA^H X^H X."""
+    A, X = ctx.saved_tensors
+    if ctx.hermitian:
+        dA = (dA + dA.mH) / 2
+    B = dA.mH
+    inner = X @ (X.mH @ B)
+    outer = (B @ X.mH) @ X
+    return inner - (inner @ A) @ X + outer - X @ (A @ outer) - X @ (dA @ X), None, None, None, None
+
+
 _pinv = register_op(
     "pinv",
     "(Tensor A, float rtol, float atol, bool hermitian, str method) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
@@ -64,6 +75,7 @@ _pinv = register_op(
     fake=_fake,
     save=_save,
     backward=_backward,
+    jvp=_jvp,
 )
 
 

@@ -1,15 +1,20 @@
-"""The gradient of every operation that takes tensors: right, or refused."""
+"""The gradient of every operation of linalg that takes tensors: right, or refused.
+
+Rows of other rooms scale their options with the input; their gradients are tested beside their operations.
+"""
 
 import numpy as np
 import pytest
 
 from lina._core.errors import GradientError
+from lina.linalg import cr_matmul, rpcholesky
 from tests.operations import OPERATIONS
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
 STEP = 1e-6
+ON_TENSORS = [op for op in OPERATIONS if "torch" in op.backends and op.name.startswith("linalg.")]
 
 
 def invariants(outputs):
@@ -20,7 +25,7 @@ def invariants(outputs):
     return left @ outputs.get("right", left.mH)
 
 
-@pytest.mark.parametrize("op", [op for op in OPERATIONS if "torch" in op.backends], ids=lambda op: op.name)
+@pytest.mark.parametrize("op", ON_TENSORS, ids=lambda op: op.name)
 def test_a_gradient_is_that_of_the_difference_quotient_or_refused(op):
     inputs = [torch.from_numpy(x) for x in op.arrays(np.random.default_rng(0), "float64")]
     rng = np.random.default_rng(1)
@@ -43,3 +48,16 @@ def test_a_gradient_is_that_of_the_difference_quotient_or_refused(op):
     )
     expected = (ahead - behind) / (2 * STEP)
     assert slope == pytest.approx(expected, rel=1e-5, abs=1e-4 * abs(float(found.detach())))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_refusal_holds_in_forward_mode_too():
+    A = torch.eye(5, dtype=torch.float64)
+    with torch.autograd.forward_ad.dual_level():
+        moved = torch.autograd.forward_ad.make_dual(A, torch.ones_like(A))
+        with pytest.raises(
+            GradientError, match=r"rpcholesky has no gradient with respect to A: call it .* A.detach\(\)"
+        ):
+            rpcholesky(moved, 2)
+        with pytest.raises(GradientError, match="cr_matmul with weights='optimal'"):
+            cr_matmul(moved, A, 2, weights="optimal")

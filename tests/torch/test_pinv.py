@@ -5,9 +5,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="NOT TESTED: the torch room, because there is no torch")
 
+from torch.autograd import forward_ad  # noqa: E402
+
 from lina.linalg import pinv  # noqa: E402
 
-pytestmark = pytest.mark.torch
+# torch's own forward mode calls its deprecated torch.jit.script, once in a process
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:.torch.jit.script. is:DeprecationWarning")]
 
 
 def tensor(*shape, dtype=torch.float64, seed=0):
@@ -35,6 +38,63 @@ def test_derivatives_at_constant_rank():
 def test_derivatives_of_hermitian_matrices_with_tied_eigenvalues():
     A = torch.eye(4, dtype=torch.complex128).requires_grad_()
     assert torch.autograd.gradcheck(lambda A: pinv(A + A.mH, hermitian=True), A)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (2, 3, 2)])
+def test_forward_mode_and_batches_of_derivatives(shape, dtype):
+    A = tensor(*shape, dtype=dtype)
+    batched = {"check_batched_grad": True, "check_batched_forward_grad": True}
+    assert torch.autograd.gradcheck(pinv, A, check_forward_ad=True, **batched)
+    assert torch.autograd.gradgradcheck(pinv, A, check_fwd_over_rev=True)
+
+
+def test_forward_mode_at_constant_rank_and_of_hermitian_matrices():
+    factors = (tensor(5, 2), tensor(2, 4, seed=1))
+    assert torch.autograd.gradcheck(lambda L, R: pinv(L @ R, rtol=1e-8), factors, check_forward_ad=True)
+    A = torch.eye(3, dtype=torch.complex128).requires_grad_()
+    assert torch.autograd.gradcheck(lambda A: pinv(A + A.mH, hermitian=True), A, check_forward_ad=True)
+    A = tensor(3, 3).detach()
+    A = A + A.mT
+    by = [jacobian(lambda A: pinv(A, hermitian=True))(A) for jacobian in (torch.func.jacfwd, torch.func.jacrev)]
+    torch.testing.assert_close(*by)
+
+
+def test_the_functional_transforms_give_the_derivative():
+    A = tensor(3, 5, 4).detach()
+
+    def total(A):
+        return (pinv(A) ** 2).sum()
+
+    recorded = A.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(total(recorded), recorded)
+    torch.testing.assert_close(torch.func.grad(total)(A), expected)
+    torch.testing.assert_close(torch.vmap(torch.func.grad(total))(A), expected)
+    torch.testing.assert_close(torch.func.grad(lambda A: torch.vmap(total)(A).sum())(A), expected)
+    jacobian = torch.autograd.functional.jacobian(pinv, A[0])
+    torch.testing.assert_close(torch.func.jacrev(pinv)(A[0]), jacobian)
+    torch.testing.assert_close(torch.func.jacfwd(pinv)(A[0]), jacobian)
+    torch.testing.assert_close(torch.vmap(torch.func.jacfwd(pinv))(A)[0], jacobian)
+    tangents = A.sin()
+    along = torch.tensordot(jacobian, tangents[0], dims=2)
+    torch.testing.assert_close(torch.func.jvp(pinv, (A,), (tangents,))[1][0], along)
+    torch.testing.assert_close(torch.func.jvp(torch.vmap(pinv), (A,), (tangents,))[1][0], along)
+    with forward_ad.dual_level():
+        found = forward_ad.unpack_dual(pinv(forward_ad.make_dual(A[0], tangents[0]))).tangent
+    torch.testing.assert_close(found, along)
+
+
+def test_the_transforms_nest_in_any_order():
+    A = tensor(3, 2).detach()
+    expected = torch.autograd.functional.hessian(lambda A: (pinv(A) ** 2).sum(), A)
+    for outer in (torch.func.jacfwd, torch.func.jacrev):
+        for inner in (torch.func.jacfwd, torch.func.jacrev):
+            torch.testing.assert_close(outer(inner(lambda A: (pinv(A) ** 2).sum()))(A), expected)
+    with forward_ad.dual_level():
+        recorded = A.clone().requires_grad_()
+        X = forward_ad.unpack_dual((pinv(forward_ad.make_dual(recorded, A.cos())) ** 2).sum())
+        (found,) = torch.autograd.grad(X.tangent, recorded)
+    torch.testing.assert_close(found, torch.tensordot(expected, A.cos(), dims=2))
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (2, 4, 4), (0, 3, 2)])

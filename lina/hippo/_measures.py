@@ -1,0 +1,87 @@
+"""The measures: which there are, how their coefficients are scaled, and the numbers that their matrices share."""
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from lina._core.array import check_option
+
+MEASURES = ("legs", "legt", "lagt", "glagt", "fout", "foud", "fourier_legs")
+SCALINGS = ("paper", "orthonormal", "lmu")
+LEGENDRE = ("legs", "legt")
+FOURIER = ("fout", "foud", "fourier_legs")
+
+
+def check_measure(measure: Any, allowed: tuple[str, ...] = MEASURES) -> str:
+    """Return ``measure`` if it is one of ``allowed``."""
+    return check_option(measure, allowed, "measure")
+
+
+def check_order(N: Any, smallest: int = 1, name: str = "N") -> int:
+    """Return ``N`` as an int of at least ``smallest``."""
+    try:
+        if isinstance(N, (bool, np.bool_)):
+            raise TypeError
+        value = operator.index(N)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, got {type(N).__name__}") from None
+    if value < smallest:
+        raise ValueError(f"{name} must be at least {smallest}, got {value}")
+    return value
+
+
+def check_positive(value: Any, name: str) -> float:
+    """Return ``value`` as a float that is finite and above 0."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{name} must be finite and positive, got {number}")
+    return number
+
+
+def check_scaling(scaling: Any, measure: str) -> str:
+    """Return ``scaling``; the LMU's exists for the Legendre measures only."""
+    check_option(scaling, SCALINGS, "scaling")
+    if scaling == "lmu" and measure not in LEGENDRE:
+        raise ValueError(f"scaling must be 'paper' or 'orthonormal' for the measure {measure!r}, got 'lmu'")
+    return str(scaling)
+
+
+def check_laguerre(alpha: Any, beta: Any) -> tuple[float, float]:
+    """Return the parameters of the generalised Laguerre measure, for which it can be normalised."""
+    beta = check_positive(beta, "beta")
+    try:
+        alpha = float(alpha)
+    except (TypeError, ValueError):
+        raise TypeError(f"alpha must be a number, got {type(alpha).__name__}") from None
+    if not -1 < alpha < 1:
+        raise ValueError(f"alpha must be in (-1, 1), got {alpha}")
+    return alpha, beta
+
+
+def roots(N: int) -> np.ndarray:
+    """Return sqrt(2n + 1), the norms of the Legendre polynomials and B of LegS in the paper's scaling."""
+    return np.sqrt(2 * np.arange(N) + 1.0)
+
+
+def edge_values(N: int) -> np.ndarray:
+    """Return the values 1, sqrt2, 0, sqrt2, 0, ... of the real Fourier basis at both edges of its window.
+
+    A frequency takes two functions: with even N the last coefficient has none, and nothing reaches it.
+    """
+    b = np.zeros(N)
+    b[0], b[1 : N - 1 : 2] = 1.0, math.sqrt(2)
+    return b
+
+
+def scale_factors(measure: str, N: int, scaling: str) -> np.ndarray:
+    """Return the factors by which the coefficients of a scaling exceed those of the paper's."""
+    if scaling == "paper" or measure in ("lagt", "glagt"):
+        return np.ones(N)
+    if scaling == "orthonormal":
+        return np.full(N, math.sqrt(2))
+    return roots(N) * (1 if measure == "legs" else (-1.0) ** np.arange(N))

@@ -1,0 +1,118 @@
+"""What a conversion returns: the system, how sensitive it is, and how far its response is off."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lina._core.array import to_numpy
+from lina._core.certificates import CertificateKind
+from lina._core.errors import AccuracyWarning
+from lina.ssm._resolvent import resolvent
+from lina.ssm._systems import DenseSystem, DiagonalSystem, DPLRSystem, RationalSystem
+
+# A response with less than three digits is not the one that was asked for.
+HOPELESS = 1e-3
+_POINTS = 128
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted system with what is known about its accuracy; for a batch the worst of its systems.
+
+    Attributes
+    ----------
+    system : DenseSystem, DiagonalSystem or RationalSystem
+        The system in its new form.
+    condition : float
+        By how much the new form magnifies relative changes of its parameters: for a rational system the sum of
+        abs(a_k) over the smallest abs(a(z)) on the unit circle, for a diagonal one the condition number of the
+        eigenvectors, for a realisation 1.
+    error : float
+        The largest difference of the responses on the unit circle (the imaginary axis for continuous systems) over the
+        largest response, measured at points that include those next to the poles.
+    error_kind : CertificateKind
+        "estimate": between the points the difference may be larger.
+    """
+
+    system: Any
+    condition: float
+    error: float
+    error_kind: CertificateKind = CertificateKind.ESTIMATE
+
+
+def certified(old: Any, new: Any, condition: float) -> Conversion:
+    """Return the Conversion from ``old`` to ``new``, with a warning where it is hopeless."""
+    error = max((_difference(o, n) for o, n in zip(_each(old), _each(new), strict=True)), default=0.0)
+    if not error <= HOPELESS:
+        text = (
+            f"the converted system has a response that is off by {error:.1e} (relative), of condition {condition:.1e}: "
+            f"its poles do not determine it in this form; keep the {type(old).__name__}"
+        )
+        warnings.warn(text, AccuracyWarning, stacklevel=3)
+    return Conversion(new, condition, error)
+
+
+def _each(system: Any) -> list[Any]:
+    """Return the systems of a batch one by one, as numpy arrays in double precision."""
+    axes = {"A": 2, "P": 2, "Q": 2}
+    names = {
+        DenseSystem: ("A", "B", "C"),
+        DiagonalSystem: ("Lambda", "B", "C"),
+        DPLRSystem: ("Lambda", "P", "B", "C", "Q"),
+        RationalSystem: ("a", "b"),
+    }[type(system)]
+    arrays = {}
+    for name in names:
+        x = to_numpy(getattr(system, name))
+        x = x.astype(np.result_type(x, np.float64))
+        arrays[name] = np.broadcast_to(x, (*system.batch, *x.shape[x.ndim - axes.get(name, 1) :]))
+    return [
+        type(system)(**{name: x[index] for name, x in arrays.items()}, dt=system.dt)
+        for index in np.ndindex(*system.batch)
+    ]
+
+
+def _difference(old: Any, new: Any) -> float:
+    """Return the largest difference over the largest value."""
+    poles = poles_of(old)
+    points = _points(old, poles)
+    with np.errstate(all="ignore"):
+        before, after = (_response(system, points) for system in (old, new))
+        largest = np.max(np.abs(before))
+        error = np.max(np.abs(after - before))
+    if not np.isfinite(largest + error):
+        return np.inf
+    return float(error / largest) if largest > 0 else float(error)
+
+
+def _points(system: Any, poles: np.ndarray) -> np.ndarray:
+    """Return frequencies: evenly spread, and those of poles that do not lie on the circle or axis itself."""
+    poles = poles[np.abs(1 - np.abs(poles) if system.is_discrete else poles.real) > 1e-6 * np.abs(poles)]
+    if system.is_discrete:
+        angles = np.angle(poles)
+        chosen = angles[np.argsort(-np.abs(poles))][:_POINTS]
+        return np.concatenate([np.linspace(0, np.pi, _POINTS), np.abs(chosen), -np.abs(chosen)])
+    scale = np.max(np.abs(poles)) if len(poles) else 1.0
+    chosen = np.imag(poles)[np.argsort(-np.real(poles))][:_POINTS]
+    spread = np.geomspace(1e-3, 10, _POINTS) * (scale if scale > 0 else 1.0)
+    return np.concatenate([[0.0], spread, chosen, -chosen])
+
+
+def poles_of(system: Any) -> np.ndarray:
+    """Return the poles of one numpy system, those of the diagonal part for diagonal plus low rank."""
+    if isinstance(system, DenseSystem):
+        return np.linalg.eigvals(system.A)
+    if isinstance(system, RationalSystem):
+        return np.zeros(0)
+    return np.concatenate([system.Lambda, system.Lambda.conj()])
+
+
+def _response(system: Any, frequencies: np.ndarray) -> np.ndarray:
+    if not system.is_discrete:
+        return resolvent(system, 1j * frequencies, np.ones(1, dtype=complex))
+    z = np.exp(-1j * frequencies)
+    if isinstance(system, RationalSystem):
+        return np.polyval(system.b[::-1], z) / np.polyval(np.concatenate([system.a[::-1], [1]]), z)
+    return resolvent(system, np.ones(1, dtype=complex), z)

@@ -1,0 +1,87 @@
+"""Systems with a dense state matrix."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from lina._core.array import scalar
+from lina.ssm._discretize import discretize
+from lina.ssm._systems_arrays import batch_shape, check_dimensionless, check_last, check_square, open_parts
+
+
+@dataclass(frozen=True, eq=False)
+class DenseSystem:
+    """x' = A x + B u, y = C x in continuous time, or x_{k+1} = A x_k + B u_k, y_k = C x_{k+1} in steps of ``dt``.
+
+    Attributes
+    ----------
+    A : array, shape (..., n, n)
+    B, C : array, shape (..., n)
+        C is not conjugated. Leading axes are a batch of systems and broadcast.
+    dt : float, optional
+        The sampling step of a discrete system; None for a continuous one.
+
+    Notes
+    -----
+    The output of a discrete system sees the current input: tap 0 of its impulse response is C B, tap l is C A^l B. Add
+    a direct term D u to the output where there is one.
+
+    Raises
+    ------
+    TypeError
+        If the arrays are not numbers of one library.
+    ValueError
+        If shapes do not fit, entries are not finite, or ``dt`` is not positive.
+
+    Examples
+    --------
+    >>> from lina.ssm import DenseSystem
+    >>> system = DenseSystem([[0.0, 1.0], [-1.0, -0.1]], [0.0, 1.0], [1.0, 0.0])
+    >>> system.state_size, system.is_discrete, system.discretize(0.1).is_discrete
+    (2, False, True)
+    """
+
+    A: Any
+    B: Any
+    C: Any
+    dt: float | None = None
+
+    def __post_init__(self) -> None:
+        _, A, B, C = open_parts(A=self.A, B=self.B, C=self.C)
+        n = check_square(A)
+        check_last(B, n, "B")
+        check_last(C, n, "C")
+        batch_shape(A=A.shape[:-2], B=B.shape[:-1], C=C.shape[:-1])
+        for name, value in (("A", A), ("B", B), ("C", C), ("dt", check_dimensionless(self.dt, "dt"))):
+            object.__setattr__(self, name, value)
+
+    @property
+    def state_size(self) -> int:
+        """Number of entries of the state."""
+        return int(self.A.shape[-1])
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether the system moves in steps."""
+        return self.dt is not None
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Shape of the batch of systems."""
+        return batch_shape(A=self.A.shape[:-2], B=self.B.shape[:-1], C=self.C.shape[:-1])
+
+    def discretize(self, dt: float, method: str = "zoh", alpha: float | None = None) -> "DenseSystem":
+        """Return the discrete system; see `discretize`."""
+        refuse_discrete(self)
+        A, B = discretize(self.A, self.B, dt, method, alpha)
+        return DenseSystem(A, B, self.C, dt=nominal_step(dt))
+
+
+def refuse_discrete(system: Any) -> None:
+    """Raise ValueError for a system that is discrete already."""
+    if system.is_discrete:
+        raise ValueError(f"the system must be continuous (dt None), got one of dt = {system.dt}")
+
+
+def nominal_step(dt: Any) -> float:
+    """Return the step that a discrete system remembers; 1 where each system of a batch has its own."""
+    return 1.0 if getattr(dt, "shape", ()) != () or isinstance(dt, (list, tuple)) else scalar(dt)

@@ -1,0 +1,132 @@
+"""What every system checks of its arrays: one library, one precision, finite entries, shapes, a positive step."""
+
+import math
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from lina._core.array import (
+    check_finite,
+    conjugate,
+    dtype_name,
+    epsilon,
+    is_lazy,
+    open_door,
+    real_dtype,
+    scalar,
+)
+
+
+def open_parts(*, as_complex: bool = False, **arrays: Any) -> tuple[Any, ...]:
+    """Return (xp, array, ...): finite, of at least one dimension and one common dtype, complex where asked for."""
+    xp, *opened = open_door(min_ndim=1, **arrays)
+    common = xp.result_type(*opened)
+    if as_complex:
+        common = complex_dtype(xp, xp.zeros(0, dtype=common))
+    for name, x in zip(arrays, opened, strict=True):
+        check_finite(xp, x, name)
+        if x.shape[-1] == 0:
+            raise ValueError(f"{name} must have at least one entry on its last axis, got shape {tuple(x.shape)}")
+    return (xp, *[xp.astype(x, common, copy=False) for x in opened])
+
+
+def complex_dtype(xp: Any, x: Any) -> Any:
+    """Return the complex dtype of the precision of ``x``."""
+    return xp.complex128 if epsilon(x) == 2.0**-52 else xp.complex64
+
+
+def is_complex(x: Any) -> bool:
+    """Return whether the dtype of an array is complex."""
+    return "complex" in dtype_name(x)
+
+
+def check_square(A: Any, name: str = "A") -> int:
+    """Return n of an array (..., n, n)."""
+    if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
+        raise ValueError(f"{name} must have shape (..., n, n), got {tuple(A.shape)}")
+    return int(A.shape[-1])
+
+
+def check_last(x: Any, n: int, name: str) -> None:
+    """Raise ValueError unless the last axis has n entries."""
+    if x.shape[-1] != n:
+        raise ValueError(f"{name} must have n = {n} entries on its last axis, got shape {tuple(x.shape)}")
+
+
+def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return what the leading axes broadcast to."""
+    ndim = max(len(shape) for shape in shapes.values())
+    out = [1] * ndim
+    for shape in shapes.values():
+        for axis, length in enumerate(shape, start=ndim - len(shape)):
+            if length != 1 and out[axis] not in (1, length):
+                found = ", ".join(f"{name} {tuple(each)}" for name, each in shapes.items())
+                raise ValueError(f"{' and '.join(shapes)} must have leading axes that broadcast, got {found}")
+            out[axis] = length if length != 1 else out[axis]
+    return tuple(out)
+
+
+def check_step(xp: Any, dt: Any, like: Any) -> Any:
+    """Return the step as a real array in the precision of ``like``, of the shape of leading axes; it is positive."""
+    if isinstance(dt, (bool, str, bytes)) or dt is None:
+        raise TypeError(f"dt must be a positive number or an array of them, got {type(dt).__name__}")
+    if not hasattr(dt, "requires_grad") and (not hasattr(dt, "shape") or dt.shape == ()):
+        dt = np.asarray(dt)
+    found, dt = open_door(dt=dt)
+    if is_complex(dt):
+        raise TypeError(f"dt must be real, got dtype {dtype_name(dt)}")
+    check_finite(found, dt, "dt")
+    if not is_lazy(dt) and not bool(found.all(dt > 0)):
+        raise ValueError(f"dt must be positive, got {scalar(found.min(dt))}")
+    if found is not xp and isinstance(dt, np.ndarray):
+        return xp.asarray(dt, dtype=real_dtype(xp, like), device=None if is_lazy(like) else device(like))
+    return xp.astype(dt, real_dtype(xp, like), copy=False)
+
+
+def check_dimensionless(value: Any, name: str) -> float | None:
+    """Return a sampling step of a discrete system as a float, None for a continuous one."""
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be None (continuous) or a number, got {type(value).__name__}") from None
+    if isinstance(value, bool) or not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{name} must be None (continuous) or finite and positive, got {value}")
+    return number
+
+
+def check_overflow(xp: Any, x: Any, name: str) -> Any:
+    """Return a result that is finite for finite input, or raise OverflowError that names the input."""
+    if not is_lazy(x) and not bool(xp.all(xp.isfinite(x))):
+        raise OverflowError(f"{name} must be small enough for the result to be finite, found entries that overflow")
+    return x
+
+
+def pair_sum(xp: Any, x: Any, axis: int = -1) -> Any:
+    """Return the sum over conjugate pairs of which ``x`` holds one each: 2 Re of the sum, real."""
+    return 2 * xp.real(xp.sum(x, axis=axis))
+
+
+def namespace(x: Any) -> Any:
+    """Return the array namespace of an array that was opened before."""
+    return array_namespace(x)
+
+
+def coupling(xp: Any, X: Any, Y: Any) -> Any:
+    """Return X^* Y over conjugate pairs, real: (..., r, n) and (..., k, n) to (..., r, k)."""
+    return 2 * xp.real(xp.matmul(conjugate(xp, X), xp.matrix_transpose(Y)))
+
+
+def widened_array(xp: Any, x: Any) -> Any:
+    """Return ``x`` in double precision where the library has it."""
+    wanted = "complex128" if is_complex(x) else "float64"
+    return xp.astype(x, getattr(xp, wanted, x.dtype), copy=False)
+
+
+def widened(system: Any) -> Any:
+    """Return a system with its arrays in double precision where their library has it."""
+    arrays = {f.name: getattr(system, f.name) for f in fields(system) if f.name != "dt"}
+    return replace(system, **{name: widened_array(namespace(x), x) for name, x in arrays.items()})
