@@ -15,6 +15,7 @@ nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
 
 SKIPPED: list[str] = []
+PARALLEL = ("-n", "auto")  # one process per CPU, each with one thread of BLAS
 
 
 @atexit.register
@@ -42,7 +43,7 @@ def tests(session: nox.Session) -> None:
     """Numeric tests on numpy and the strict array API, doctests, the command line, conventions."""
     environment(session, ".[tour]")
     session.run("python", "-m", "lina", "warmup")
-    session.run("pytest", "-m", "not cuda_text and not torch and not gpu", *session.posargs)
+    session.run("pytest", *PARALLEL, "-m", "not cuda_text and not torch and not gpu", *session.posargs)
     session.run("pytest", "--doctest-modules", "lina", "--ignore=lina/torch", "-q")
 
 
@@ -52,22 +53,22 @@ def cuda_text(session: nox.Session) -> None:
     environment(session, "nvidia-cuda-nvrtc")
     if shutil.which("g++") is None:
         SKIPPED.append("the CUDA texts on the CPU, because there is no g++")
-    session.run("pytest", "-m", "cuda_text", *session.posargs)
+    session.run("pytest", *PARALLEL, "-m", "cuda_text", *session.posargs)
 
 
 @nox.session
 def torch(session: nox.Session) -> None:
     """The torch room, and the table of operations on torch tensors, on the CPU."""
     environment(session, torch_requirement(session))
-    session.run("pytest", "-m", "torch", *session.posargs)
-    session.run("pytest", "tests/test_operations.py", "-q", env={"LINA_TEST_BACKENDS": "torch"})
+    session.run("pytest", *PARALLEL, "-m", "torch", *session.posargs)
+    session.run("pytest", *PARALLEL, "tests/test_operations.py", "-q", env={"LINA_TEST_BACKENDS": "torch"})
 
 
 @nox.session
 def jax(session: nox.Session) -> None:
     """The table of operations on jax arrays."""
     environment(session, ".[jax]")
-    session.run("pytest", "tests/test_operations.py", *session.posargs, env={"LINA_TEST_BACKENDS": "jax"})
+    session.run("pytest", *PARALLEL, "tests/test_operations.py", *session.posargs, env={"LINA_TEST_BACKENDS": "jax"})
 
 
 @nox.session

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from lina._core.array import check_option
+from lina._core.array import check_option, refuse_gradient
 from lina._core.kernels import kernel
 from lina.simplex._entmax.public import entmax_rows
 from lina.simplex._losses import log_softmax_rows
@@ -100,6 +100,7 @@ def fenchel_young_loss(
     array([0.    , 0.0625])
     """
     check_option(mapping, MAPPINGS, "mapping")
+    refuse_gradient("a Fenchel-Young loss", alpha=alpha)
     alpha = check_number(alpha, "alpha", lambda a: a >= 1, "finite and at least 1")
     alpha = {"softmax": 1.0, "sparsemax": 2.0}.get(mapping, alpha)
     xp, x, aim, axis = open_target(x, target, axis)

@@ -90,8 +90,8 @@ def portfolio_frontier(
     OverflowError
         If a variance exceeds the range of float64.
     ValueError
-        If an array is empty, not finite or of a wrong shape, C is not symmetric, a return exceeds every mean, or
-        a risk aversion is not positive.
+        If an array is empty, not finite or of a wrong shape, C is not symmetric or not positive semidefinite, a return
+        exceeds every mean, or a risk aversion is not positive.
     GradientError
         If a torch tensor of the data requires a gradient: there is none.
 
@@ -161,7 +161,23 @@ def _open(given: dict[str, Any], rtol: float) -> tuple["_Market", Any, Any]:
             raise ValueError(
                 f"covariance must be symmetric, got entries that differ by {off:.3g} from the transposed ones"
             )
+        _check_semidefinite(host(opened[0]), epsilon(opened[0]))
     return _Market({name: host(value) for name, value in arrays.items()}, rtol), xp, opened[0]
+
+
+def _check_semidefinite(C: np.ndarray, eps: float) -> None:
+    """Raise ValueError unless no portfolio, long or short, has a negative variance beyond rounding; n^3 / 3 flops."""
+    largest = float(np.max(np.abs(C)))
+    if largest == 0:
+        return
+    C, rounding = C / largest, 10 * C.shape[0] * eps
+    try:
+        np.linalg.cholesky(C + rounding * np.eye(C.shape[0]))
+    except np.linalg.LinAlgError:
+        least = float(np.linalg.eigvalsh(C)[0])
+        if least < -rounding:
+            found = f"found the eigenvalue {least * largest:.3g}"
+            raise ValueError(f"covariance must be positive semidefinite to rounding, {found}") from None
 
 
 def _grid(values: Any, name: str) -> np.ndarray:

@@ -15,6 +15,8 @@ from lina._core.kernels import kernel
 
 # A kernel takes seconds to compile on its first call: below this many entries the body is done earlier.
 WORTH_COMPILING = 4096
+# Root finding without a kernel takes milliseconds for the smallest rows.
+_WORTH_COMPILING_ROOTS = 256
 
 
 def open_real(**arrays: Any) -> tuple[Any, ...]:
@@ -159,7 +161,8 @@ def _device(x: Any) -> Any:
 def worth_calling(operation: str, xp: Any, x: Any) -> Callable[..., Any] | None:
     """Return the kernel of ``operation`` where there is one and ``x`` is large enough for its compilation to pay."""
     fast = kernel(operation, xp)
-    return fast if fast is not None and (is_torch(x) or math.prod(x.shape) >= WORTH_COMPILING) else None
+    least = _WORTH_COMPILING_ROOTS if operation == "entmax" else WORTH_COMPILING
+    return fast if fast is not None and (is_torch(x) or math.prod(x.shape) >= least) else None
 
 
 def detach(x: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from array_api_compat import torch as torch_namespace
 
-from lina._core.errors import GradientError
+from lina._core.array import refuse_gradient
 from lina.simplex._fenchel_young import loss_rows
 from lina.simplex._perturb_max import laplacian_product, probabilities
 from lina.simplex._soft_topk import entropic_weights
@@ -114,6 +114,5 @@ _fenchel_young = register_op(
 
 def fenchel_young(xp: Any, z: torch.Tensor, y: torch.Tensor, p: torch.Tensor, alpha: float) -> torch.Tensor:
     """Return the losses (rows,) of rows ``z`` of largest entry 0, mapped to ``p``, against the distributions ``y``."""
-    if torch.is_grad_enabled() and y.requires_grad:
-        raise GradientError("target must not require a gradient in a Fenchel-Young loss: call it on target.detach()")
+    refuse_gradient("a Fenchel-Young loss", target=y)
     return _fenchel_young(z, y, p, alpha)

@@ -157,3 +157,14 @@ def test_single_precision_comes_back_in_it():
 def test_bad_input_is_refused_by_name(arguments, error, message):
     with pytest.raises(error, match=message):
         portfolio_frontier(**({"covariance": np.eye(2), "mean": np.array([0.0, 0.1])} | arguments))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_matrix_with_negative_variances_is_no_covariance(dtype):
+    rng = np.random.default_rng(0)
+    F = rng.standard_normal((6, 3))
+    mean = rng.standard_normal(6)
+    assert portfolio_frontier((F @ F.T).astype(dtype), mean.astype(dtype), returns=[mean.mean()]).certified
+    for C in (np.diag([1.0, -1, 2, 1, 1, 1]), F @ F.T - 1e-3 * np.eye(6)):
+        with pytest.raises(ValueError, match="covariance must be positive semidefinite to rounding, found the eigenvalue -"):
+            portfolio_frontier(C.astype(dtype), mean.astype(dtype), returns=[mean.mean()])
