@@ -298,3 +298,13 @@ def test_zeros_before_the_signal_are_a_history_too():
     padded = np.concatenate([np.zeros(30), u])
     np.testing.assert_allclose(legs_scan(u, 6, k0=30), legs_scan(padded, 6), atol=1e-14)
     np.testing.assert_allclose(legs_scan(u, 6, k0=30, method="exact"), legs_projection(padded, 6), atol=1e-13)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("method", METHODS)
+def test_torch_differentiates_the_array_body(method):
+    torch = pytest.importorskip("torch")
+    u, g = torch.from_numpy(noise(2, 23)).requires_grad_(), torch.from_numpy(noise(2, 6))
+    (du,) = torch.autograd.grad(legs_scan(u, 6, method=method), u, g)
+    units = np.stack([legs_states(e, 6, method)[-1] for e in np.eye(23)])
+    np.testing.assert_allclose(du.numpy(), g.numpy() @ units.T, atol=1e-12)

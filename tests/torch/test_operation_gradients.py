@@ -8,6 +8,7 @@ import pytest
 
 from lina._core.errors import GradientError
 from lina.linalg import cr_matmul, rpcholesky
+from lina.simplex.flow import Entropy, grid_flow
 from tests.operations import OPERATIONS
 
 torch = pytest.importorskip("torch")
@@ -61,3 +62,9 @@ def test_a_refusal_holds_in_forward_mode_too():
             rpcholesky(moved, 2)
         with pytest.raises(GradientError, match="cr_matmul with weights='optimal'"):
             cr_matmul(moved, A, 2, weights="optimal")
+
+
+def test_a_flow_on_a_grid_has_no_gradient_and_says_so():
+    start = torch.ones(20, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(GradientError, match="a flow on a grid has no gradient with respect to density"):
+        grid_flow(Entropy(), start, [0, 1], domain=(0, 1))

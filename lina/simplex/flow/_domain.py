@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, dtype_name, is_lazy, open_door, to_numpy
+from lina._core.array import check_finite, dtype_name, is_lazy, open_door, refuse_gradient, to_numpy
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Grid:
 def density_on(density: Any, domain: Any, name: str = "density") -> tuple[np.ndarray, Grid, Any]:
     """Return the density in float64, its grid, and the checked array in whose library results return."""
     _, like = open_door(min_ndim=1, **{name: density})
+    refuse_gradient("a flow on a grid", **{name: like})
     if like.ndim > 2:
         raise ValueError(f"{name} must have shape (n,) or (m, n), got {tuple(like.shape)}")
     if "complex" in dtype_name(like):

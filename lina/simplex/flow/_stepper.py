@@ -52,11 +52,11 @@ class Stepper:
         """Return what is known now."""
         raise NotImplementedError
 
-    def run(self, times: np.ndarray, longest: float) -> tuple[list[Row], Status]:
+    def run(self, times: np.ndarray, longest: float | None) -> tuple[list[Row], Status]:
         """Return the rows at the times that are reached by steps up to ``longest``, and whether these are all."""
         rows, defect = [self.row(0.0)], 0.0
         for start, stop in pairwise(times.tolist()):
-            for dt in equal_steps(start, stop, longest):
+            for dt in equal_steps(float(times[0]), start, stop, longest):
                 change = self._advance(dt, _MAX_HALVINGS)
                 if change is None:
                     return rows, Status.STOPPED

@@ -8,7 +8,7 @@ import numpy as np
 
 from lina._core.array import to_numpy
 
-# The steps to which the whole span is divided where no step is given.
+# The steps to which the time from the start to an output is divided where no step is given.
 _DEFAULT_STEPS = 100
 # The two stages of the second-order steps: p1 = p0 + G dt f(p1), p2 = p0 + (1 - G) dt f(p1) + G dt f(p2); L-stable.
 GAMMA = 1 - math.sqrt(0.5)
@@ -29,10 +29,10 @@ def check_times(times: Any) -> np.ndarray:
     return found
 
 
-def check_step(step: Any, times: np.ndarray) -> float:
-    """Return the longest step in time, by default a hundredth of the span of ``times``."""
+def check_step(step: Any) -> float | None:
+    """Return the longest step in time, or None for the default."""
     if step is None:
-        return float(times[-1] - times[0]) / _DEFAULT_STEPS
+        return None
     try:
         value = float(step)
     except (TypeError, ValueError):
@@ -49,8 +49,12 @@ def check_order(order: Any) -> int:
     return int(order)
 
 
-def equal_steps(start: float, stop: float, step: float) -> Iterator[float]:
-    """Yield the equal steps, at most ``step`` long, that lead from ``start`` to ``stop``."""
+def equal_steps(first: float, start: float, stop: float, step: float | None) -> Iterator[float]:
+    """Yield the equal steps, at most ``step`` long, that lead from ``start`` to ``stop``.
+
+    By default a hundredth of the time since ``first``: an output far away does not spoil the near ones.
+    """
+    step = (stop - first) / _DEFAULT_STEPS if step is None else step
     count = max(1, math.ceil((stop - start) / step * (1 - 1e-12)))
     for _ in range(count):
         yield (stop - start) / count

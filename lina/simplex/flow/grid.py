@@ -35,7 +35,7 @@ def grid_flow(
     domain : pair of float, or two pairs
         The box, (lower, upper) along each axis; no mass passes its boundary.
     step : float, optional
-        The longest step in time. Default: a hundredth of the span of ``times``.
+        The longest step in time. Default: a hundredth of the time from the first to the next of ``times``.
     order : {1, 2}
         Of the steps in time. 2: two implicit stages, with their fluxes limited where they would make the density
         negative or the energy rise. 1: implicit Euler.
@@ -100,7 +100,7 @@ def grid_flow(
     check_powers(energy, float(np.max(p)))
     at, order = check_times(times), check_order(order)
     stepper = _GridStepper(FiniteVolumes(energy, grid), p, order)
-    rows, status = stepper.run(at, check_step(step, at))
+    rows, status = stepper.run(at, check_step(step))
     density = from_numpy(np.stack([row.state for row in rows]), like)
     facts = {"steps": stepper.steps, "status": status, "method": f"finite volumes, order {order}", **columns(rows)}
     return GridFlow(times=at[: len(rows)], density=density, centres=grid.centres, **facts)

@@ -37,8 +37,8 @@ def langevin_flow(
     weights : array_like, shape (n,), optional
         Positive masses. Default: 1 / n each.
     step : float, optional
-        The longest step in time. Default: a hundredth of the span of ``times``. Steps are explicit: keep them below the
-        reciprocal of the largest curvature of the potential.
+        The longest step in time. Default: a hundredth of the time from the first to the next of ``times``. Steps are
+        explicit: keep them below the reciprocal of the largest curvature of the potential.
     rng : int, numpy.random.Generator or None
         Source of the noise.
 
@@ -83,12 +83,12 @@ def langevin_flow(
     check_energy(energy)
     without(energy, ("internals",), "langevin_flow")
     cloud = check_points(points, weights)
-    at, longest, draws = check_times(times), check_step(step, check_times(times)), generator(rng)
+    at, longest, draws = check_times(times), check_step(step), generator(rng)
     drift = ParticleEnergy(cloud.xp, _without_entropy(energy), cloud.weights, cloud.line, None)
     x, steps, kept = cloud.x, 0, [cloud.x]
     noise = gaussian(draws, tuple(x.shape), x)
     for start, stop in pairwise(at.tolist()):
-        for dt in equal_steps(start, stop, longest):
+        for dt in equal_steps(float(at[0]), start, stop, longest):
             fresh = gaussian(draws, tuple(x.shape), x)
             x = x + dt * drift.at(x).velocity + math.sqrt(energy.temperature * dt / 2) * (noise + fresh)
             noise, steps = fresh, steps + 1

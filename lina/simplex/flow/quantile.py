@@ -34,7 +34,7 @@ def quantile_flow(
         The masses to the left of ``quantiles``, strictly increasing; the total mass is their range. Default: equal
         steps from 0 to 1. Levels that crowd at the ends resolve tails and free boundaries.
     step : float, optional
-        The longest step in time. Default: a hundredth of the span of ``times``.
+        The longest step in time. Default: a hundredth of the time from the first to the next of ``times``.
     order : {1, 2}
         Of the steps in time. 1: the minimising movement of Jordan, Kinderlehrer and Otto. 2: two such minimisations,
         the second from an extrapolated reference; where the energy would rise, mixed with the former.
@@ -99,7 +99,7 @@ def quantile_flow(
     if model.diffusive:
         check_powers(energy, float(np.max(model.cells / np.diff(x))))
     stepper = _QuantileStepper(model, x, order)
-    rows, status = stepper.run(at, check_step(step, at))
+    rows, status = stepper.run(at, check_step(step))
     moved = from_numpy(np.stack([row.state for row in rows]), like)
     facts = {"steps": stepper.steps, "status": status, "method": f"quantiles, order {order}", **columns(rows)}
     return QuantileFlow(times=at[: len(rows)], quantiles=moved, levels=s, **facts)

@@ -275,3 +275,11 @@ def test_limited_fluxes_leave_nothing_negative_and_lose_nothing():
         small = [np.full(side, 1e-9) for side in sides]
         for kept, given in zip(limited(p + 1, small, (0.5,) * len(shape)), small, strict=True):
             np.testing.assert_array_equal(kept, given)
+
+
+def test_a_late_output_does_not_spoil_an_early_one():
+    x = np.linspace(-3, 3, 61)[1:] - 0.05
+    start = np.where(np.abs(x - 1) < 0.5, 1.0, 0.0)
+    energy = Entropy() + Potential(lambda x: x**2 / 2)
+    early, both = (grid_flow(energy, start, times, domain=(-3, 3)) for times in ([0, 0.1], [0, 0.1, 50]))
+    np.testing.assert_array_equal(early.density[1], both.density[1])
