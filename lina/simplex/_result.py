@@ -34,9 +34,9 @@ class SimplexResult:
     value : float
         F(x).
     gap : float
-        x . g minus the least z . g of the set at the gradient g of F in x: on the simplex radius * min g. Evaluated from
-        scratch in float64 on g - min g, with the rounding of the gradient added: for a convex F, F(x) exceeds the
-        minimum by no more.
+        x . g minus the least z . g of the set, on the simplex radius * min g, at the gradient g of F in x. Evaluated
+        from scratch in float64 on g - min g, with the rounding of the gradient added: for a convex F, F(x) exceeds
+        the minimum by no more.
     relative_gap : float
         gap / max(abs(value), scale).
     lower_bound : float or None
@@ -48,8 +48,8 @@ class SimplexResult:
     multiplier : float
         The multiplier of sum x = radius: min g on the simplex.
     reduced_costs : array, shape (n,)
-        g - multiplier. On the simplex these are the multipliers of x >= 0, zero up to the gap where x > 0; with ``upper``
-        they are negative where x is at its cap.
+        g - multiplier. On the simplex these are the multipliers of x >= 0, zero up to the gap where x > 0; with
+        ``upper`` they are negative where x is at its cap.
     support : array of int
         Indices of the entries that are not zero; one row of indices each where ``x`` has several axes.
     status : Status
