@@ -166,5 +166,5 @@ def test_a_matrix_with_negative_variances_is_no_covariance(dtype):
     mean = rng.standard_normal(6)
     assert portfolio_frontier((F @ F.T).astype(dtype), mean.astype(dtype), returns=[mean.mean()]).certified
     for C in (np.diag([1.0, -1, 2, 1, 1, 1]), F @ F.T - 1e-3 * np.eye(6)):
-        with pytest.raises(ValueError, match="covariance must be positive semidefinite to rounding, found .* -"):
+        with pytest.raises(ValueError, match=r"covariance must be positive semidefinite to rounding, found .* -"):
             portfolio_frontier(C.astype(dtype), mean.astype(dtype), returns=[mean.mean()])
