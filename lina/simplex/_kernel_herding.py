@@ -299,7 +299,10 @@ class _Discrepancy:
             self.column(i)
         known = np.fromiter(self.places, dtype=np.int64)
         gradient = x[known] @ self.rows[: known.size] - self.embedding
-        return max(0.5 * float((x - self.w) @ gradient), 0.0), gradient
+        value = 0.5 * float((x - self.w) @ gradient)
+        if value < -self.rounding():
+            raise ValueError(f"kernel must be positive semidefinite, found a squared distance of {2 * value:.3g}")
+        return max(value, 0.0), gradient
 
     def improve(self, chosen: np.ndarray, x: np.ndarray, gradient: np.ndarray, tolerance: float) -> np.ndarray:
         Q = np.stack([self.column(i)[chosen] for i in chosen.tolist()])

@@ -105,6 +105,8 @@ def _capped_rows(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> Any:
     limit = _INFINITE["float64" if wide != xp.float32 else "float32"]
     values = xp.clip(xp.astype(x, wide), -limit, limit)
     low, high, sums = (xp.astype(each, wide) for each in (low, high, sums))
+    if _drowns(xp, values, high - low):  # once more from near the threshold, where differences are exact
+        values = values - _breakpoint(xp, *(detach(each) for each in (values, low, high, sums)))[0]
     near, left = _breakpoint(xp, *(detach(each) for each in (values, low, high, sums)))
     at_high, at_low = detach(values - high), detach(values - low)
     above, below = (at_high > near) | (left & (at_high == near)), (at_low < near) | (~left & (at_low == near))
@@ -118,6 +120,14 @@ def _capped_rows(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> Any:
         above, below = detach(z - tau) >= high, detach(z - tau) <= low
     p = xp.where(above, high, xp.where(below, low, z - tau))
     return xp.astype(xp.where(xp.isnan(z), math.nan, p), x.dtype)
+
+
+def _drowns(xp: Any, values: Any, widths: Any) -> bool:
+    """Whether some entries may be so large that adding a bound to them loses digits that matter."""
+    if is_lazy(values) or is_torch(values):
+        return True
+    size = xp.where(xp.isfinite(values), xp.abs(values), 0.0)
+    return bool(xp.any(size > 2.0**10 * widths))
 
 
 def _breakpoint(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> tuple[Any, Any]:

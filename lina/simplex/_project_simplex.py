@@ -112,6 +112,7 @@ def project_rows_body(xp: Any, x: Any, radius: Any) -> Any:
     with quiet(x):
         # in units of the radius the sums stay in range
         z = xp.astype(offset(xp, x, largest(xp, x)), r.dtype) / xp.where(r == 0, 1.0, r)
+        z = xp.maximum(z, -2.0)  # what lies below -1 is never in the support
         ordered = xp.sort(detach(z), axis=-1, descending=True)
         k = xp.cumulative_sum(xp.ones_like(ordered), axis=-1)
         inside = ordered > (xp.cumulative_sum(ordered, axis=-1) - 1) / k

@@ -27,7 +27,10 @@ def entmax_body(xp: Any, x: Any, alpha: Any) -> Any:
         level = _solve(xp, detach(z), detach(e))
         # the last step once more, with a derivative: it is that of the solution, because it ends there
         p, total, slope = _entries(xp, z, e, level)
-        p = _entries(xp, z, e, level + _newton_step(xp, e, total, slope))[0]
+        step = _newton_step(xp, e, total, slope)
+        # beyond alpha = 2 the slope at the edge of the support may be infinite: of the step the derivative alone
+        step = xp.where(e > 1, step - detach(step), step)
+        p = _entries(xp, z, e, level + step)[0]
     return xp.astype(xp.where(xp.isnan(z) | xp.isnan(e), math.nan, p), x.dtype)
 
 

@@ -80,7 +80,10 @@ class FiniteVolumes:
         for _ in range(_MAX_NEWTON):
             parts = self.fluxes(p, self.energy.convolved(p if past is None else (p + past) / 2))
             residual = p - q + tau * self.divergence([each[0] for each in parts])
-            step = self._newton_step(p, parts, tau, share, residual)
+            try:
+                step = self._newton_step(p, parts, tau, share, residual)
+            except (np.linalg.LinAlgError, ValueError, RuntimeError):  # singular or not finite: a shorter step may do
+                return None
             if step is None or not np.all(np.isfinite(step)):
                 return None
             p, size = p - step, float(np.max(np.abs(step)))

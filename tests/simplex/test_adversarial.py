@@ -1,0 +1,46 @@
+"""Cases that once were wrong: each sentence is a defect that does not come back."""
+
+import numpy as np
+import pytest
+
+from lina.simplex import entmax, mmd_quantization, project_capped_simplex, project_l1_ball, sparsemax
+from lina.simplex.flow import Internal, grid_flow
+
+LEAST = np.finfo(float).min
+
+
+def test_masks_by_the_least_number_do_not_overflow_the_sums_of_a_projection():
+    np.testing.assert_allclose(sparsemax(np.array([0, 0.5, LEAST, LEAST, LEAST])), [0.25, 0.75, 0, 0, 0], rtol=1e-15)
+    np.testing.assert_allclose(project_l1_ball(np.array([3.0, 0, 0]), 1.0), [1, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "expected"),
+    [
+        ([1e17, 1e17, 0], {}, [0.5, 0.5, 0]),
+        ([1, 1], {"upper": 1e-20, "total": 1e-20}, [5e-21, 5e-21]),
+        ([2e20], {"total": 0.5}, [0.5]),
+        ([-np.inf, 0, 0], {}, [0, 0.5, 0.5]),
+    ],
+)
+def test_caps_far_smaller_than_the_entries_keep_the_sum(x, options, expected):
+    np.testing.assert_allclose(project_capped_simplex(np.array(x, dtype=float), **options), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [3.0, 5.0, 8.0])
+def test_the_sum_of_entmax_beyond_two_is_as_good_as_its_edge(alpha):
+    X = np.random.default_rng(0).standard_normal((300, 8))
+    bound = np.finfo(float).eps ** (1 / (alpha - 1))
+    assert np.abs(entmax(X, alpha).sum(axis=1) - 1).max() <= bound
+    assert max(abs(entmax(row, alpha).sum() - 1) for row in X) <= bound
+
+
+def test_a_kernel_that_is_not_semidefinite_is_found_out():
+    K = np.array([[1.0, 3, 0], [3, 1, 0], [0, 0, 1]])
+    with pytest.raises(ValueError, match="kernel must be positive semidefinite, found a squared distance of -"):
+        mmd_quantization(K, 3, kernel="precomputed")
+
+
+def test_a_singular_newton_step_halves_the_time_step():
+    flow = grid_flow(Internal(5), np.random.default_rng(3).random(40), [0, 1], domain=(-1, 1), order=1, step=0.1)
+    assert flow.status == "converged"
