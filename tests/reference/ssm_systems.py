@@ -67,12 +67,19 @@ def _numbers(M: Any, rows: int, columns: int) -> np.ndarray:
     return np.array([[complex(M[i, j]) for j in range(columns)] for i in range(rows)])
 
 
+def _roots(coefficients):
+    """Return the roots of a polynomial, leading coefficient first: from mpmath 1.4 on it wants them the other way."""
+    options = {"maxsteps": 500, "extraprec": 400}
+    try:
+        return mpmath.polyroots(coefficients[::-1], asc=True, **options)
+    except TypeError:
+        return mpmath.polyroots(coefficients, **options)
+
+
 def largest_root(a: np.ndarray) -> float:
     """Return the largest modulus of a root of w^d + a_1 w^(d-1) + ... + a_d, in 60 digits."""
     with mpmath.workdps(60):
-        return float(
-            max(abs(r) for r in mpmath.polyroots([1, *[mpmath.mpmathify(complex(x)) for x in a]], 500, extraprec=400))
-        )
+        return float(max(abs(r) for r in _roots([1, *[mpmath.mpmathify(complex(x)) for x in a]])))
 
 
 def polynomial(roots: np.ndarray) -> np.ndarray:
