@@ -1,6 +1,7 @@
 """The one way in which a kernel becomes a torch operation."""
 
 from collections.abc import Callable
+from types import new_class
 from typing import Any, NoReturn
 
 import torch
@@ -135,7 +136,8 @@ def _rules(
         "jvp": push,
         "vmap": _fold_batch(call),
     }
-    return type(name, (torch.autograd.Function,), {key: staticmethod(value) for key, value in methods.items()})
+    fields = {key: staticmethod(value) for key, value in methods.items()}
+    return new_class(name, (torch.autograd.Function,), exec_body=lambda namespace: namespace.update(fields))
 
 
 class _Primals:
