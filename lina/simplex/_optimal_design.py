@@ -191,6 +191,8 @@ class _Design:
         support = np.flatnonzero(x)
         rows = host_rows(self.xp, self.Q, support) * np.sqrt(x[support])[:, None]
         R = np.linalg.qr(rows, mode="r")
+        if R.shape[0] < R.shape[1] or not np.all(np.diagonal(R)):
+            raise ValueError("A must keep its rank on the support of a design, but rounding has taken it: rescale rows")
         inverse = np.linalg.inv(R)  # P = inverse @ inverse.T
         value = self.shift - 2 * float(np.sum(np.log(np.abs(np.diagonal(R)))))
         gradient = -self._squares(inverse if self.root is None else inverse @ (inverse.T @ self.root))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_tolerance, from_numpy, open_door, scalar
+from lina._core.array import check_tolerance, from_numpy, open_door
 from lina._core.kernels import kernel
 from lina.simplex._data import check_data, host, indices_like, power_of_two, scaled
 from lina.simplex._result import SimplexResult
@@ -111,7 +111,8 @@ class _LeastSquares:
     def __init__(self, xp: Any, A: Any, b: Any, scale: float | None) -> None:
         self.xp, self.unit = xp, power_of_two(xp, A, b)
         self.A, self.b = scaled(xp, A, self.unit), scaled(xp, b, self.unit)
-        self.longest = math.sqrt(scalar(xp.max(xp.sum(self.A**2, axis=0))))
+        self.norms = np.sqrt(host(xp.sum(self.A**2, axis=0)))
+        self.longest = float(self.norms.max())
         self.norm_b, self.length = math.sqrt(float(xp.sum(self.b**2))), 0.0
         squares = [float(host(v) @ host(v)) / 2 for v in (self.b, self.A[:, 0])]
         default = next((s for s in squares if s > 0), 1.0)
@@ -127,7 +128,7 @@ class _LeastSquares:
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         mixed = self.A @ from_numpy(x, self.A)
         residual = mixed - self.b
-        self.length = math.sqrt(float(self.xp.sum(mixed**2))) + self.norm_b
+        self.length = float(self.norms @ x) + self.norm_b  # not that of A x, in which columns may cancel
         return float(self.xp.sum(residual**2)) / 2, host(residual @ self.A)
 
     def improve(self, chosen: np.ndarray, x: np.ndarray, gradient: np.ndarray, tolerance: float) -> np.ndarray:

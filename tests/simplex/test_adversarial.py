@@ -1,9 +1,19 @@
 """Cases that once were wrong: each sentence is a defect that does not come back."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
-from lina.simplex import entmax, mmd_quantization, project_capped_simplex, project_l1_ball, sparsemax
+from lina.simplex import (
+    entmax,
+    mmd_quantization,
+    optimal_design,
+    project_capped_simplex,
+    project_l1_ball,
+    simplex_lsq,
+    sparsemax,
+)
 from lina.simplex.flow import Internal, grid_flow
 
 LEAST = np.finfo(float).min
@@ -44,3 +54,16 @@ def test_a_kernel_that_is_not_semidefinite_is_found_out():
 def test_a_singular_newton_step_halves_the_time_step():
     flow = grid_flow(Internal(5), np.random.default_rng(3).random(40), [0, 1], domain=(-1, 1), order=1, step=0.1)
     assert flow.status == "converged"
+
+
+def test_least_squares_that_cancel_are_not_certified_beyond_their_rounding():
+    found = simplex_lsq(np.array([[23.0, -8.0]]), np.zeros(1), rtol=0)
+    a, b = (Fraction(float(w)) for w in found.x)
+    excess = float((23 * a - 8 * b) ** 2 / (a + b) ** 2 / 2)
+    assert found.gap >= excess
+
+
+def test_a_design_that_loses_its_rank_to_rounding_says_so():
+    A = np.random.default_rng(0).standard_normal((6, 2)) * [1, 1e80]
+    with pytest.raises(ValueError, match="A must keep its rank on the support of a design"):
+        optimal_design(A, "A")
