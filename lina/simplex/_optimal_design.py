@@ -190,7 +190,7 @@ class _Design:
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         support = np.flatnonzero(x)
         rows = host_rows(self.xp, self.Q, support) * np.sqrt(x[support])[:, None]
-        R = np.linalg.qr(rows, mode="r")
+        R: np.ndarray = np.asarray(np.linalg.qr(rows, mode="r"))
         if R.shape[0] < R.shape[1] or not np.all(np.diagonal(R)):
             raise ValueError("A must keep its rank on the support of a design, but rounding has taken it: rescale rows")
         inverse = np.linalg.inv(R)  # P = inverse @ inverse.T
