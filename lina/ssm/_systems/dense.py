@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from lina._core.array import scalar
 from lina.ssm._discretize import discretize
+from lina.ssm._systems.system import System, nominal_step, refuse_discrete
 from lina.ssm._systems_arrays import batch_shape, check_dimensionless, check_last, check_square, open_parts
 
 
 @dataclass(frozen=True, eq=False)
-class DenseSystem:
+class DenseSystem(System):
     """x' = A x + B u, y = C x in continuous time, or x_{k+1} = A x_k + B u_k, y_k = C x_{k+1} in steps of ``dt``.
 
     Attributes
@@ -60,11 +60,6 @@ class DenseSystem:
         return int(self.A.shape[-1])
 
     @property
-    def is_discrete(self) -> bool:
-        """Whether the system moves in steps."""
-        return self.dt is not None
-
-    @property
     def batch(self) -> tuple[int, ...]:
         """Shape of the batch of systems."""
         return batch_shape(A=self.A.shape[:-2], B=self.B.shape[:-1], C=self.C.shape[:-1])
@@ -74,14 +69,3 @@ class DenseSystem:
         refuse_discrete(self)
         A, B = discretize(self.A, self.B, dt, method, alpha)
         return DenseSystem(A, B, self.C, dt=nominal_step(dt))
-
-
-def refuse_discrete(system: Any) -> None:
-    """Raise ValueError for a system that is discrete already."""
-    if system.is_discrete:
-        raise ValueError(f"the system must be continuous (dt None), got one of dt = {system.dt}")
-
-
-def nominal_step(dt: Any) -> float:
-    """Return the step that a discrete system remembers; 1 where each system of a batch has its own."""
-    return 1.0 if getattr(dt, "shape", ()) != () or isinstance(dt, (list, tuple)) else scalar(dt)

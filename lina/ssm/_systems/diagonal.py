@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from lina.ssm._discretize import discretize_diagonal
-from lina.ssm._systems.dense import nominal_step, refuse_discrete
+from lina.ssm._systems.system import System, nominal_step, refuse_discrete
 from lina.ssm._systems_arrays import batch_shape, check_dimensionless, check_last, open_parts
 
 
 @dataclass(frozen=True, eq=False)
-class DiagonalSystem:
+class DiagonalSystem(System):
     """The real system x' = Lambda x + B u, y = 2 Re(C x), or in steps of ``dt`` x_{k+1} = Lambda x_k + B u_k.
 
     Attributes
@@ -52,11 +52,6 @@ class DiagonalSystem:
     def state_size(self) -> int:
         """Number of complex entries of the state."""
         return int(self.Lambda.shape[-1])
-
-    @property
-    def is_discrete(self) -> bool:
-        """Whether the system moves in steps."""
-        return self.dt is not None
 
     @property
     def batch(self) -> tuple[int, ...]:

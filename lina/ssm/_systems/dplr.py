@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from lina.ssm._discretize import discretize_dplr
-from lina.ssm._systems.dense import nominal_step, refuse_discrete
+from lina.ssm._systems.system import System, nominal_step, refuse_discrete
 from lina.ssm._systems_arrays import batch_shape, check_dimensionless, check_last, open_parts
 
 
 @dataclass(frozen=True, eq=False)
-class DPLRSystem:
+class DPLRSystem(System):
     """The real system of A = diag(Lambda) - P Q^*: x' = A x + B u, y = 2 Re(C x), or x_{k+1} = A x_k + B u_k.
 
     Attributes
@@ -68,11 +68,6 @@ class DPLRSystem:
     def rank(self) -> int:
         """Number of terms of the low rank."""
         return int(self.P.shape[-2])
-
-    @property
-    def is_discrete(self) -> bool:
-        """Whether the system moves in steps."""
-        return self.dt is not None
 
     @property
     def batch(self) -> tuple[int, ...]:
