@@ -16,6 +16,7 @@ from lina._core.errors import GradientError
 from lina._core.kernels import kernel
 
 _EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52, "complex64": 2.0**-23, "complex128": 2.0**-52}
+_RUN = 1024  # entries added at a stretch
 _HALF = {"float16": "float32", "bfloat16": "float32", "complex32": "complex64"}
 
 
@@ -114,6 +115,11 @@ def is_lazy(x: Any) -> bool:
     return jax is not None and isinstance(x, jax.core.Tracer)
 
 
+def where_is(x: Any) -> Any:
+    """Return the device of an array, None for one that is traced or lazy."""
+    return None if is_lazy(x) else device(x)
+
+
 def scalar(x: Any) -> float:
     """Return a 0-d array as a float, outside of any gradient."""
     return float(x.detach() if hasattr(x, "detach") else x)
@@ -121,9 +127,9 @@ def scalar(x: Any) -> float:
 
 def check_finite(xp: Any, x: Any, name: str) -> None:
     """Raise ValueError if ``x`` holds NaN or an infinity; lazy arrays pass unseen."""
-    if is_lazy(x):
-        return
     finite = xp.isfinite(x)
+    if is_lazy(finite):  # that of a known array too, inside a trace of jax
+        return
     if not bool(xp.all(finite)):
         count = int(xp.sum(xp.astype(~finite, xp.int64)))
         raise ValueError(f"{name} must be finite, got {count} NaN or infinite of {math.prod(x.shape)} entries")
@@ -150,10 +156,31 @@ def _has_tangent(torch: Any, x: Any) -> bool:
 
 
 def frobenius(xp: Any, x: Any) -> Any:
-    """Return the square root of the sum of squares of all entries, as a 0-d array."""
-    fast = kernel("frobenius", xp)  # numpy's vector_norm takes five times as long as its norm
+    """Return the square root of the sum of squares of all entries, as a 0-d array; it errs by a few eps.
+
+    Libraries add the squares one by one: in float32 torch loses 0.1 % of the norm of 4e7 entries, numpy 2000 eps. Runs
+    of a fixed length are added first, and then their norms.
+    """
+    fast = kernel("frobenius", xp)
     with np.errstate(over="ignore", invalid="ignore"):  # the callers look whether it is finite
-        return xp.linalg.vector_norm(x) if fast is None else fast(x)
+        if fast is not None:
+            return fast(x)
+        while not is_lazy(x) and math.prod(x.shape) > _RUN:
+            x = xp.reshape(x, (-1,))
+            whole = x.shape[0] // _RUN * _RUN
+            runs = xp.linalg.vector_norm(xp.reshape(x[:whole], (-1, _RUN)), axis=-1)
+            x = xp.concat((runs, xp.linalg.vector_norm(x[whole:], keepdims=True)))
+        return xp.linalg.vector_norm(x)
+
+
+def numpy_frobenius(x: np.ndarray) -> Any:
+    """Do the same by dot products, which take a fifth of the time of numpy's vector_norm."""
+    x = np.ravel(x, order="K")
+    if x.size <= _RUN:
+        return np.linalg.norm(x)
+    whole = x.size // _RUN * _RUN
+    runs, rest = x[:whole].reshape(-1, _RUN), x[whole:]
+    return np.sqrt(np.sum(np.linalg.vecdot(runs, runs).real) + np.linalg.vecdot(rest, rest).real)
 
 
 def balance(xp: Any, x: Any, name: str) -> tuple[Any, Any, float]:

@@ -19,7 +19,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("expm", "torch"): "torch.linalg:matrix_exp",
     ("exchange_design", "numpy"): "lina._numba.optimal_design:exchange",
     ("fill_states", "numpy"): "lina.hippo._lti_scan:numpy_fill",
-    ("frobenius", "numpy"): "numpy.linalg:norm",
+    ("frobenius", "numpy"): "lina._core.array:numpy_frobenius",
     ("hessenberg_response", "numpy"): "lina.ssm._freqresp_hessenberg:hessenberg_response",
     ("householder", "numpy"): "lina.linalg._householder:lapack_householder",
     ("inverse", "numpy"): "lina.linalg._lapack:inverse",

@@ -234,7 +234,7 @@ def _changed(F: TruncatedSVD, change: Change, limit: int) -> TruncatedSVD:
     """Return at most ``limit`` terms of the changed matrix, none of them within rounding of 0, at least one."""
     xp = array_namespace(F.U)
     terms = decompose(xp, change)
-    noise = epsilon(F.s) * max(terms.peak, terms.values[0])
+    noise = max(change.core.shape) * epsilon(F.s) * max(terms.peak, terms.values[0])
     k = max(1, sum(value > noise for value in terms.values[:limit]))
     (U, s, Vt), dropped, rounding = assemble(xp, change, terms, k)
     captured = math.hypot(*to_numpy(F.s).tolist())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lina._core.array import balance, from_numpy, is_lazy, open_door, to_numpy
+from lina._core.array import balance, frobenius, from_numpy, is_lazy, open_door, to_numpy
 from tests.backends import BACKENDS, selected
 
 
@@ -40,6 +40,24 @@ def test_balancing_is_exact(scale):
     assert norm == np.linalg.norm(scaled)
     assert 1e-80 < norm < 1e80
     assert factor == 2.0 ** round(np.log2(factor))
+
+
+@pytest.mark.parametrize("name", [name for name in selected() if name != "dask"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
+@pytest.mark.parametrize("shape", [(0,), (3, 4), (1024,), (5, 1025), (2000, 4003)])
+def test_the_norm_of_many_entries_errs_by_a_few_eps(name, dtype, shape):
+    rng = np.random.default_rng(0)
+    x = (rng.random(shape) + (1j * rng.random(shape) if dtype == "complex64" else 0)).astype(dtype)
+    exact = np.sqrt(np.sum(np.abs(x.astype(complex)) ** 2, dtype=np.longdouble))
+    xp, moved = open_door(x=BACKENDS[name].move(x))
+    assert abs(float(frobenius(xp, moved)) - exact) <= 3 * np.finfo(dtype).eps * exact
+
+
+def test_the_norm_of_zeros_has_a_gradient():
+    torch = pytest.importorskip("torch", reason="NOT TESTED: gradients of norms, because there is no torch")
+    xp, x = open_door(x=torch.zeros((3, 5000), requires_grad=True))
+    frobenius(xp, x).backward()
+    assert bool((x.grad == 0).all())
 
 
 def test_concrete_arrays_are_not_lazy_and_traced_ones_are():

@@ -186,10 +186,14 @@ def _rest(matrix: Matrix, basis: Basis, target: float, values: list[float]) -> f
 def _unseen(matrix: Matrix, basis: Basis) -> float:
     """Return the norm of what the whole basis does not see, from the residual itself."""
     xp = matrix.xp
-    if basis.size == matrix.shape[1]:  # rounding alone
-        return 2 * epsilon(matrix.like) * math.sqrt(basis.size) * matrix.size
+    if basis.size == matrix.shape[1]:
+        return _rounding(matrix, basis)
     left, right = xp.matrix_transpose(xp.concat(basis.Y, axis=0)), conjugate(xp, xp.concat(basis.V, axis=0))
     return matrix.residual(left, right)
+
+
+def _rounding(matrix: Matrix, basis: Basis) -> float:
+    return 2 * epsilon(matrix.like) * math.sqrt(basis.size) * matrix.size
 
 
 def _extract(
@@ -201,6 +205,7 @@ def _extract(
     blurred = 1e3 * math.sqrt(epsilon(Z)) * values[0]
     exact = values[k - 1] <= blurred or (goal.target is not None and goal.target <= blurred)
     beyond = None if math.isfinite(rest) else matrix.beyond(basis, values, k)
+    rounding = _rounding(matrix, basis)
     V, Y = basis.release(None if exact else Z[:, :k])
     U, s, Vt = from_images(xp, V, Y)
     if exact:
@@ -210,5 +215,6 @@ def _extract(
     stopped = status is Status.MAX_PASSES or (status is Status.ROUNDING and goal.target is not None)
     why = status if stopped and not met else found
     if math.isfinite(rest):
-        beyond = math.hypot(rest, *values[k:])
+        # the values dropped err together by no more than the images do (Mirsky)
+        beyond = math.hypot(rest, *values[k:]) + rounding
     return Factors(U[:, :k], s[:k], Vt[:k, :], why, beyond=beyond)
