@@ -62,6 +62,8 @@ class Chapter:
     title: str
     intro: str
     parts: list[Part]
+    errors: str = ""
+    """What the errors of its rows are measured in."""
     figures: list[Figure] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
 

@@ -65,7 +65,7 @@ def page(chapters: list[Chapter], seconds: float) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>A tour of lina</title><style>{_STYLE}</style></head><body><main><h1>A tour of lina</h1>"
-        '<p class="lead">Numerical linear algebra in which every answer says how wrong it can be.</p>'
+        '<p class="lead">Numerical linear algebra and optimisation in which every answer says how wrong it can be.</p>'
         "<p>Such a statement is called a <em>certificate</em>: an upper bound of the error, delivered with the answer "
         "and at a small part of its cost. All numbers and pictures here were computed on this machine in "
         f"{seconds:.0f} seconds, from real data.</p>"
@@ -81,9 +81,8 @@ def _chapter(chapter: Chapter) -> str:
         f"<section><h2>{escape(chapter.title)}</h2><p>{escape(chapter.intro)}</p>"
         f"{''.join(_figure(each) for each in chapter.figures)}<h3>All answers of this chapter</h3>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(_row(each) for each in chapter.rows)}</tbody></table>"
-        '<p class="note">Errors are relative: to the norm of the data for factorisations, to the norm of the solution '
-        "for regressions, where the row shows the solution whose certificate is the tightest. A rigorous certificate "
-        "holds for every input, rounding included. Certificates are rounded up.</p></section>"
+        f'<p class="note">{escape(chapter.errors)} A rigorous certificate holds for every input, rounding included. '
+        "Certificates are rounded up.</p></section>"
     )
 
 
@@ -132,6 +131,6 @@ def _footer() -> str:
     machine = f"Python {platform.python_version()}, numpy {version('numpy')}, {platform.system()} {platform.machine()}"
     return (
         f"<footer>lina {escape(lina.__version__)}; {escape(machine)}. Data sets: scikit-learn (the photograph "
-        "“flower.jpg”, the digits of the UCI repository, the diabetes study of Efron, Hastie, Johnstone and "
-        "Tibshirani).</footer>"
+        "“flower.jpg”, the digits and the tumours of the UCI repository, the diabetes study of Efron, Hastie, "
+        "Johnstone and Tibshirani); matplotlib (the voltage of a nerve cell, “membrane.dat”).</footer>"
     )

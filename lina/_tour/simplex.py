@@ -16,9 +16,9 @@ from lina.simplex.flow import Entropy, Potential, grid_flow
 INTRO = (
     "A distribution is a list of shares that sum to one, and much of data analysis ends in the search for one. Here "
     "three are found: by a formula, by a minimisation, by a flow. What is known at the place reached, a sum or a "
-    "slope, bounds the distance to the goal without the goal being known. Errors in this chapter are absolute: of all "
-    "shares together for the formula, and of the value that is to be smallest for the other two."
+    "slope, bounds the distance to the goal without the goal being known."
 )
+ERRORS = "Errors are absolute: of all shares together for the formula, of the value to be minimised for the other two."
 
 ALPHAS = {"sparsemax": 2.0, "entmax": 1.5}
 METHODS = ("frank_wolfe", "pairwise", "mirror", "accelerated_mirror", "newton")
@@ -40,7 +40,7 @@ def chapter() -> Chapter:
         Part("finding the parts of a mixture", made_sizes, mix, sizes, draw_mixture),
         Part("dissolving a digit", made_density, dissolve, density, draw_flow),
     ]
-    return Chapter("Probability distributions", INTRO, parts)
+    return Chapter("Probability distributions", INTRO, parts, ERRORS)
 
 
 def draw_logits(found: Any) -> list[Figure]:

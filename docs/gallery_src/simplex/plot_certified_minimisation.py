@@ -16,7 +16,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from lina.simplex import kernel_herding, minimize, mixture_proportions, mmd_quantization
 
 # %%
-# The radius of 569 tumours, and the distribution of radii that makes these likeliest if each was measured with an error
+# The radii of 569 tumours, and the distribution of radii that makes these likeliest if each was measured with an error
 # of standard deviation 1: a mixture of normal components on a grid of 200 means. The optimum uses a handful.
 
 z = load_breast_cancer().data[:, 0]
