@@ -12,15 +12,22 @@ if TYPE_CHECKING:
     from lina import linalg as linalg
     from lina import simplex as simplex
     from lina import ssm as ssm
+    from lina._core.store import load as load
+    from lina._core.store import save as save
     from lina._core.threads import get_threads as get_threads
     from lina._core.threads import set_threads as set_threads
 
 __version__ = "0.1.0"
 
 _ROOMS = ("hippo", "linalg", "simplex", "ssm", "torch")
-_NAMES = {"get_threads": "lina._core.threads", "set_threads": "lina._core.threads"}
+_NAMES = {
+    "get_threads": "lina._core.threads",
+    "load": "lina._core.store",
+    "save": "lina._core.store",
+    "set_threads": "lina._core.threads",
+}
 
-__all__ = ["__version__", "get_threads", "hippo", "linalg", "set_threads", "simplex", "ssm"]
+__all__ = ["__version__", "get_threads", "hippo", "linalg", "load", "save", "set_threads", "simplex", "ssm"]
 
 
 def __getattr__(name: str) -> Any:

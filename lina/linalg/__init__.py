@@ -1,5 +1,7 @@
 """Pseudo-inverse and low-rank approximation, each answer with its certificate."""
 
+from lina._core.store import load as load
+from lina._core.store import save as save
 from lina.linalg._cr_matmul.public import cr_matmul as cr_matmul
 from lina.linalg._cr_matmul.result import CR as CR
 from lina.linalg._cur.completion import cur_completion as cur_completion
@@ -29,8 +31,6 @@ from lina.linalg._select_columns.public import ColumnSelection as ColumnSelectio
 from lina.linalg._select_columns.public import select_columns as select_columns
 from lina.linalg._sketch import Sketch as Sketch
 from lina.linalg._sketch import sketch as sketch
-from lina.linalg._store import load as load
-from lina.linalg._store import save as save
 from lina.linalg._streaming_svd.certify import Scree as Scree
 from lina.linalg._streaming_svd.stream import StreamingSVD as StreamingSVD
 from lina.linalg._svd_update import svd_append as svd_append

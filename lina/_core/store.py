@@ -21,22 +21,32 @@ FORMAT = 1
 
 # The name in the file -> where the class is now. A result class is stored if it has a row here; the name never changes.
 CLASSES: dict[str, str] = {
+    "BoundedStep": "lina.simplex.flow.bounded_density:BoundedStep",
+    "ColumnSelection": "lina.linalg._select_columns.public:ColumnSelection",
+    "CosineSketch": "lina.linalg._sketch:CosineSketch",
     "CR": "lina.linalg._cr_matmul.result:CR",
     "CUR": "lina.linalg._cur.result:CUR",
     "CURCompletion": "lina.linalg._cur.result:CURCompletion",
-    "ColumnSelection": "lina.linalg._select_columns.public:ColumnSelection",
-    "CosineSketch": "lina.linalg._sketch:CosineSketch",
+    "EnclosingBall": "lina.simplex._min_enclosing_ball:EnclosingBall",
+    "Frontier": "lina.simplex._portfolio_frontier:Frontier",
     "GaussianSketch": "lina.linalg._sketch:GaussianSketch",
     "GeneralizedLowRank": "lina.linalg._generalized_low_rank:GeneralizedLowRank",
+    "GridFlow": "lina.simplex.flow._result:GridFlow",
     "Interpolative": "lina.linalg._interpolative:Interpolative",
     "LeastSquaresInfo": "lina.linalg._least_squares:LeastSquaresInfo",
     "LowRankEigh": "lina.linalg._low_rank_eigh:LowRankEigh",
+    "OptimalDesign": "lina.simplex._optimal_design:OptimalDesign",
+    "ParticleFlow": "lina.simplex.flow._result:ParticleFlow",
     "PinvFactor": "lina.linalg._pinv_factor:PinvFactor",
     "PinvInfo": "lina.linalg._pinv.public:PinvInfo",
     "PivotedQR": "lina.linalg._qr_pivoted:PivotedQR",
+    "QuantileFlow": "lina.simplex.flow._result:QuantileFlow",
+    "Quantisation": "lina.simplex._kernel_herding:Quantisation",
     "RPCholesky": "lina.linalg._rpcholesky:RPCholesky",
     "Scree": "lina.linalg._streaming_svd.certify:Scree",
     "SignSketch": "lina.linalg._sketch:SignSketch",
+    "SimplexResult": "lina.simplex._result:SimplexResult",
+    "SimplexStep": "lina.simplex._result:Step",
     "StreamingSVD": "lina.linalg._streaming_svd.stream:StreamingSVD",
     "TruncatedSVD": "lina.linalg._truncated_svd.result:TruncatedSVD",
     "TwoSidedProjection": "lina.linalg._two_sided_projection:TwoSidedProjection",
@@ -50,20 +60,20 @@ _HEADER = "lina"
 
 
 def save(file: Any, result: Any) -> None:
-    """Write a result of this room, or the state of a stream, to a file.
+    """Write a result, or the state of a stream, to a file.
 
     Parameters
     ----------
     file : str, path or binary file object
         A path is used as it is, without an ending of its own. It is replaced only once all is written: an
         interrupted call leaves what was there.
-    result : TruncatedSVD, Interpolative, PinvFactor, StreamingSVD, ...
-        Any class of `lina.linalg` that functions return. Arrays of every library are stored as numpy arrays.
+    result : TruncatedSVD, StreamingSVD, SimplexResult, GridFlow, ...
+        Any class that functions of `lina.linalg` and `lina.simplex` return. Arrays of every library are stored as numpy arrays.
 
     Raises
     ------
     TypeError
-        If ``result`` is of no class of this room, ``file`` no path or file.
+        If ``result`` is of no such class, ``file`` no path or file.
 
     Notes
     -----
@@ -75,7 +85,8 @@ def save(file: Any, result: Any) -> None:
     --------
     >>> import io
     >>> import numpy as np
-    >>> from lina.linalg import load, save, truncated_svd
+    >>> from lina import load, save
+    >>> from lina.linalg import truncated_svd
     >>> F = truncated_svd(np.eye(4), 2)
     >>> file = io.BytesIO()
     >>> save(file, F)
@@ -108,7 +119,7 @@ def load(file: Any, *, like: Any = None) -> Any:
 
     Returns
     -------
-    TruncatedSVD, Interpolative, PinvFactor, StreamingSVD, ...
+    TruncatedSVD, StreamingSVD, SimplexResult, GridFlow, ...
         Of the class that was saved, with the same values. Scalars of numpy come back as numbers of Python.
 
     Raises
@@ -221,7 +232,7 @@ def _read(source: Any, name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]
     except (ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as reason:
         # numpy takes whatever is no archive for a pickle, and says how to load it unsafely
         found = "no archive of numpy" if "pickle" in str(reason) else reason
-        raise ValueError(f"{name} must be whole and written by lina.linalg.save, found: {found}") from reason
+        raise ValueError(f"{name} must be whole and written by lina.save, found: {found}") from reason
     if not isinstance(header, dict):
         raise ValueError(f"{name} must have a header that is an object, found {type(header).__name__}")
     return header, arrays
@@ -277,7 +288,7 @@ class _Reader:
 
     def moved(self, value: Any) -> Any:
         """Return arrays of numbers in the library and on the device wanted; texts can only be in numpy."""
-        if isinstance(value, tuple):
+        if type(value) is tuple:  # results within results have been moved
             return tuple(self.moved(each) for each in value)
         if self.sample is None or not isinstance(value, np.ndarray) or value.dtype.kind not in "biufc":
             return value
