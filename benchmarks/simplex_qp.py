@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks.runner import Case, Question, Target
-from lina.simplex import simplex_qp
+from lina.simplex import frank_wolfe_gap, project_capped_simplex, simplex_qp
 
 Problem = tuple[np.ndarray, np.ndarray]
 
@@ -23,6 +23,8 @@ def cases(quick: bool) -> Iterator[Case]:
         targets = [Target("lina", "cvxpy + Clarabel", 8)] if n <= 500 else []
         peers = {2000: ("Clarabel alone",), 5000: ()}.get(n, ("cvxpy + Clarabel", "Clarabel alone", "SLSQP"))
         yield case(f"kernel quantisation, n = {n}", quantisation(n), peers, targets)
+    for n in (100,) if quick else (500, 1000):
+        yield capped_case(n, 2 / n)
     yield batch_case(50 if quick else 1000, 20)
 
 
@@ -58,6 +60,26 @@ def case(name: str, problem: Problem, peers: tuple[str, ...], targets: list[Targ
     return Case(name, found, lambda x: relative_gap(Q, c, x), targets)
 
 
+def capped_case(n: int, upper: float) -> Case:
+    """Return a portfolio of minimum variance, no weight of which exceeds ``upper``."""
+    Q, c = covariance(n), np.zeros(n)
+    found: dict[str, Callable[[], Any]] = {"lina": lambda: simplex_qp(Q, upper=upper, convex=True).x}
+    scale = 1 / found["lina"]().dot(Q @ found["lina"]())
+    try:
+        import clarabel
+    except ImportError:
+        pass
+    else:
+        found["Clarabel alone"] = clarabel_alone(clarabel, Q * scale, c, upper)
+
+    def error(x: np.ndarray) -> float:
+        x = project_capped_simplex(x, upper=upper)
+        return float(frank_wolfe_gap(x, Q @ x, upper=upper) / (0.5 * x @ Q @ x))
+
+    targets = [Target("lina", "Clarabel alone", 2)] if n >= 500 else []
+    return Case(f"minimum variance, n = {n}, weights up to {upper:g}", found, error, targets)
+
+
 def relative_gap(Q: np.ndarray, c: np.ndarray, x: np.ndarray) -> float:
     """Return the gap over the value, of the point made feasible."""
     x = np.maximum(x, 0)
@@ -89,13 +111,14 @@ def through_cvxpy(cvxpy: Any, Q: np.ndarray, c: np.ndarray, scale: float) -> np.
     return x.value
 
 
-def clarabel_alone(clarabel: Any, Q: np.ndarray, c: np.ndarray) -> Callable[[], np.ndarray]:
+def clarabel_alone(clarabel: Any, Q: np.ndarray, c: np.ndarray, upper: float | None = None) -> Callable[[], np.ndarray]:
     """Return the solver alone, its sparse matrices made before."""
     n = c.size
     P = sparse.triu(sparse.csc_array(Q), format="csc")
-    A = sparse.vstack([np.ones((1, n)), -sparse.eye_array(n)], format="csc")
-    b = np.concatenate([[1.0], np.zeros(n)])
-    cones = [clarabel.ZeroConeT(1), clarabel.NonnegativeConeT(n)]
+    caps = [] if upper is None else [sparse.eye_array(n)]
+    A = sparse.vstack([np.ones((1, n)), -sparse.eye_array(n), *caps], format="csc")
+    b = np.concatenate([[1.0], np.zeros(n), np.full(n * len(caps), upper or 0.0)])
+    cones = [clarabel.ZeroConeT(1), clarabel.NonnegativeConeT(n * (1 + len(caps)))]
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     return lambda: np.array(clarabel.DefaultSolver(P, c, A, b, cones, settings).solve().x)

@@ -21,6 +21,7 @@ class CertificateKind(StrEnum):
 class Status(StrEnum):
     """Why an iteration ended."""
 
+    CONTRADICTION = "contradiction"
     CONVERGED = "converged"
     MAX_ITERATIONS = "max_iterations"
     MAX_PASSES = "max_passes"

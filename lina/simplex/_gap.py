@@ -253,12 +253,25 @@ def check_point(xp: Any, x: Any, radius: float, set: str, upper: Any, name: str)
         total = xp.sum(xp.abs(wide), axis=-1)
     if set == "l1_ball":
         if bool(xp.any(total > radius + slack)):
-            raise ValueError(f"{name} must have a 1-norm of at most radius = {radius:g}, got {float(xp.max(total)):g}")
+            found = f"{float(xp.max(total)):g}{_row_of(xp, total)}"
+            raise ValueError(f"{name} must have a 1-norm of at most radius = {radius:g}, got {found}")
         return
     if bool(xp.any(wide < 0)):
-        raise ValueError(f"{name} must be non-negative, got an entry of {float(xp.min(wide)):g}")
-    off = float(xp.max(xp.abs(total - radius)))
-    if off > slack:
-        raise ValueError(f"{name} must sum to radius = {radius:g} along its axis, got a sum off by {off:g}")
+        found = f"{float(xp.min(wide)):g}{_row_of(xp, -xp.min(wide, axis=-1))}"
+        raise ValueError(f"{name} must be non-negative, got an entry of {found}")
+    off = xp.abs(total - radius)
+    if float(xp.max(off)) > slack:
+        found = f"{float(xp.max(off)):g}{_row_of(xp, off)}"
+        raise ValueError(f"{name} must sum to radius = {radius:g} along its axis, got a sum off by {found}")
     if upper is not None and bool(xp.any(wide > widen(xp, upper) + slack)):
-        raise ValueError(f"{name} must not exceed upper, got an excess of {float(xp.max(wide - widen(xp, upper))):g}")
+        excess = xp.max(wide - widen(xp, upper), axis=-1)
+        found = f"{float(xp.max(excess)):g}{_row_of(xp, excess)}"
+        raise ValueError(f"{name} must not exceed upper, got an excess of {found}")
+
+
+def _row_of(xp: Any, by_row: Any) -> str:
+    """Return where the largest value is, in words, or nothing if there is one row."""
+    if by_row.ndim == 0:
+        return ""
+    index = np.unravel_index(int(xp.argmax(xp.reshape(by_row, (-1,)))), tuple(by_row.shape))
+    return f" in row {', '.join(str(int(i)) for i in index)}"

@@ -123,7 +123,8 @@ class _Ball:
     def __init__(self, xp: Any, X: Any) -> None:
         self.xp, self.unit = xp, power_of_two(xp, X)
         P = scaled(xp, X, self.unit)
-        self.mean = xp.mean(P, axis=0)
+        first = P[0, :]
+        self.mean = first + xp.mean(P - first, axis=0)  # points that are all the same are exactly at it
         self.P = P - self.mean
         self.squares = xp.sum(self.P**2, axis=1)
         self.largest = scalar(xp.max(self.squares))

@@ -162,7 +162,8 @@ class _Mixture:
 
     def __init__(self, xp: Any, L: Any, logs: np.ndarray, w: Any) -> None:
         self.xp, self.L, self.w = xp, L, w
-        self.shift, self.steepest = float(host(w) @ logs), 0.0
+        self.shift, self.shift_size = float(host(w) @ logs), float(host(w) @ np.abs(logs))
+        self.steepest, self.size = 0.0, 0.0
 
     def start(self, x: np.ndarray | None) -> np.ndarray:
         """Return ``x``, or the same weight on few components that together explain every observation."""
@@ -182,8 +183,9 @@ class _Mixture:
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         z = self.L @ from_numpy(x, self.L)
         gradient = -host((self.w / z) @ self.L)
-        self.steepest = -float(gradient.min())
-        return -float(self.xp.sum(self.w * self.xp.log(z))) - self.shift, gradient
+        terms = self.w * self.xp.log(z)
+        self.steepest, self.size = -float(gradient.min()), float(self.xp.sum(self.xp.abs(terms)))
+        return -float(self.xp.sum(terms)) - self.shift, gradient
 
     def improve(self, chosen: np.ndarray, x: np.ndarray, gradient: np.ndarray, tolerance: float) -> np.ndarray:
         xp = self.xp
@@ -222,4 +224,5 @@ class _Mixture:
         return 1.0
 
     def rounding(self) -> float:
-        return 4 * EPS * self.steepest
+        """Return that of the gradient, and that of the value, which is a sum of logarithms of any size."""
+        return EPS * (4 * self.steepest + 4 * self.size + 4 * self.shift_size + 4)

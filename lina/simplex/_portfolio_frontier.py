@@ -2,18 +2,19 @@
 
 import bisect
 import math
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lina._core.array import check_tolerance, epsilon, from_numpy, open_door, refuse_gradient, scalar
+from lina._core.array import epsilon, from_numpy, open_door, refuse_gradient, scalar
 from lina._core.certificates import Status
 from lina.simplex._data import check_data, host, indices_like
-from lina.simplex._result import SimplexResult
+from lina.simplex._result import SimplexResult, Step
 from lina.simplex._simplex_qp.finish import in_dtype_of
 from lina.simplex._simplex_qp.public import simplex_qp
-from lina.simplex._working_set import EPS
+from lina.simplex._working_set import EPS, Callback, Stopping, check_start, check_stopping
 
 _POINTS = 30
 
@@ -56,7 +57,10 @@ def portfolio_frontier(
     diagonal: Any = None,
     returns: Any = None,
     risk_aversion: Any = None,
+    x0: Any = None,
     rtol: float = 1e-6,
+    callback: Callback | None = None,
+    history: bool = False,
 ) -> Frontier:
     """Find long-only portfolios of least variance, for a grid of returns or of risk aversions, each one certified.
 
@@ -73,8 +77,14 @@ def portfolio_frontier(
         mean.
     risk_aversion : array_like, shape (p,), optional
         In place of ``returns``: each portfolio minimises gamma x.C x / 2 - mean.x; positive, may be infinite.
+    x0 : array_like, shape (n,) or (k, n), or Frontier, optional
+        Portfolios of which the best one is where each quadratic program starts: those of yesterday's frontier.
     rtol : float
         The gap allowed, relative to the variance, or to a millionth of that of the least risky asset, if larger.
+    callback : callable, optional
+        Is given a `Step` after each program, its value a variance; a true answer leaves the others unsolved.
+    history : bool
+        Keep the steps.
 
     Returns
     -------
@@ -122,7 +132,8 @@ def portfolio_frontier(
     (True, True)
     """
     given = {"covariance": covariance, "factor": factor, "mean": mean, "diagonal": diagonal}
-    market, xp, like = _open(given, check_tolerance(rtol, "rtol"))
+    stopping = check_stopping(rtol, 0, callback, history)
+    market, xp, like = _open(given, stopping, x0)
     if returns is not None and risk_aversion is not None:
         raise TypeError("returns or risk_aversion must be None, got both")
     if risk_aversion is not None:
@@ -135,7 +146,7 @@ def portfolio_frontier(
     return market.frontier(points, xp, like)
 
 
-def _open(given: dict[str, Any], rtol: float) -> tuple["_Market", Any, Any]:
+def _open(given: dict[str, Any], stopping: Stopping, x0: Any) -> tuple["_Market", Any, Any]:
     """Return the market, the namespace and the array whose library and dtype the answer takes."""
     if (given["covariance"] is None) == (given["factor"] is None):
         raise TypeError(f"covariance or factor must be given, got {'neither' if given['factor'] is None else 'both'}")
@@ -162,7 +173,17 @@ def _open(given: dict[str, Any], rtol: float) -> tuple["_Market", Any, Any]:
                 f"covariance must be symmetric, got entries that differ by {off:.3g} from the transposed ones"
             )
         _check_semidefinite(host(opened[0]), epsilon(opened[0]))
-    return _Market({name: host(value) for name, value in arrays.items()}, rtol), xp, opened[0]
+    data = {name: host(value) for name, value in arrays.items()}
+    return _Market(data, stopping, _starts(x0, n)), xp, opened[0]
+
+
+def _starts(x0: Any, n: int) -> list[np.ndarray]:
+    """Return the portfolios to start from, each in float64 with the sum 1."""
+    if x0 is None:
+        return []
+    _, rows = open_door(x0=x0.x if isinstance(x0, SimplexResult) else x0)
+    starts = [check_start(row, n) for row in np.atleast_2d(host(rows))]
+    return [x for x in starts if x is not None]
 
 
 def _check_semidefinite(C: np.ndarray, eps: float) -> None:
@@ -204,7 +225,11 @@ class _Market:
     """Covariance and means in units of their own, and the points of the frontier solved so far, by price."""
 
     arrays: dict[str, np.ndarray]
-    rtol: float
+    stopping: Stopping
+    starts: list[np.ndarray]
+    history: list[Step] = field(default_factory=list)
+    stopped: bool = False
+    begin: float = field(default_factory=time.perf_counter)
     options: dict[str, Any] = field(default_factory=dict)
     solved: list[_Point] = field(default_factory=list)
 
@@ -249,12 +274,23 @@ class _Market:
         return float(x @ self.product(x))
 
     def solve(self, price: float, x0: np.ndarray) -> _Point:
-        """Return the portfolio of a price, and keep it."""
-        tolerance = 0.05 * self.rtol * self.least
+        """Return the portfolio of a price, and keep it; ``x0`` is where to start unless a start given is better."""
+        x0 = min([x0, *self.starts], key=lambda x: self.variance(x) / 2 + price * float(self.cost @ x))
+        tolerance = 0.05 * self.stopping.rtol * self.least
         x = simplex_qp(c=price * self.cost, x0=x0, convex=True, rtol=0.0, atol=tolerance, **self.options).x
         point = _Point(price, float(self.mean @ x), x)
         bisect.insort(self.solved, point, key=lambda p: p.price)
+        if self.stopping.history or self.stopping.callback is not None:
+            self._report(point)
         return point
+
+    def _report(self, point: _Point) -> None:
+        variance, gap, _ = self.certificate(point)
+        size, seconds = int(np.count_nonzero(point.x)), time.perf_counter() - self.begin
+        unit = self.root * self.root  # which may leave the range: the result would be refused anyway
+        step = Step(len(self.solved), variance * unit, gap * unit, size, seconds, "program")
+        self.history += [step] if self.stopping.history else []
+        self.stopped |= self.stopping.callback is not None and bool(self.stopping.callback(step))
 
     def certificate(self, point: _Point) -> tuple[float, float, np.ndarray]:
         """Return the variance, by how much at most any portfolio of this return undercuts it, and the gradient."""
@@ -265,7 +301,7 @@ class _Market:
 
     def is_certified(self, point: _Point) -> bool:
         variance, gap, _ = self.certificate(point)
-        return gap <= self.rtol * max(variance, self.floor)
+        return gap <= self.stopping.rtol * max(variance, self.floor)
 
     def at_prices(self, prices: np.ndarray) -> list[_Point]:
         """Return one portfolio per price, each started from the nearest that is known; the last price is enough."""
@@ -273,7 +309,8 @@ class _Market:
         points: dict[float, _Point] = {}
         for price in sorted(set(prices.tolist())):
             nearest = min(self.solved, key=lambda p: abs(p.price - price))
-            points[price] = nearest if nearest.price == price else self.solve(price, nearest.x)._replace(programs=1)
+            known = nearest.price == price or self.stopped
+            points[price] = nearest if known else self.solve(price, nearest.x)._replace(programs=1)
         return [points[price] for price in prices.tolist()]
 
     def at_returns(self, gains: np.ndarray | None) -> list[_Point]:
@@ -306,7 +343,7 @@ class _Market:
         low, high = self._around(gain)
         between = self._between(low, high, gain)
         for programs in range(_TRIES):
-            if gain <= self.solved[0].gain or self.is_certified(between):
+            if self.stopped or gain <= self.solved[0].gain or self.is_certified(between):
                 break
             price = between.price if programs % 2 == 0 else (low.price + high.price) / 2
             if not low.price < price < high.price:
@@ -346,10 +383,11 @@ class _Market:
             multiplier=self._variance_in_unit(level),
             reduced_costs=from_numpy(self._variance_in_unit(costs - level[:, None]), like),
             support=indices_like(np.argwhere(x), like, xp),
-            status=Status.CONVERGED if np.all(relative <= self.rtol) else Status.ROUNDING,
+            status=self._status(relative),
             iterations=np.array([p.programs for p in points]),  # type: ignore[arg-type]
             evaluations=len(self.solved),
             method="parametric active set",
+            history=tuple(self.history),
         )
         return replace(
             result,
@@ -357,6 +395,11 @@ class _Market:
             risk=np.sqrt(np.maximum(value, 0.0)) * self.root,
             risk_aversion=self.price_of(np.array([p.price for p in points])),
         )
+
+    def _status(self, relative: np.ndarray) -> Status:
+        if self.stopped:
+            return Status.STOPPED
+        return Status.CONVERGED if np.all(relative <= self.stopping.rtol) else Status.ROUNDING
 
     def _variance_in_unit(self, value: np.ndarray) -> Any:
         with np.errstate(over="ignore"):

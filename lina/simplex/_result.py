@@ -38,7 +38,9 @@ class SimplexResult:
         from scratch in float64 on g - min g, with the rounding of the gradient added: for a convex F, F(x) exceeds
         the minimum by no more.
     relative_gap : float
-        gap / max(abs(value), scale).
+        gap / max(abs(value), scale). The scale is an argument of `minimize`, `simplex_qp` (0 by default) and
+        `simplex_lsq` (norm(b)^2 / 2); `min_enclosing_ball` divides by abs(value), `optimal_design` by d or by the
+        value, `mixture_proportions` by 1, and `portfolio_frontier` by the variance.
     lower_bound : float or None
         value - gap where F is convex, known or declared; otherwise None.
     certified : bool

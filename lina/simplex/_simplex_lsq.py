@@ -113,7 +113,7 @@ class _LeastSquares:
         self.A, self.b = scaled(xp, A, self.unit), scaled(xp, b, self.unit)
         self.norms = np.sqrt(host(xp.sum(self.A**2, axis=0)))
         self.longest = float(self.norms.max())
-        self.norm_b, self.length = math.sqrt(float(xp.sum(self.b**2))), 0.0
+        self.norm_b, self.length, self.value = math.sqrt(float(xp.sum(self.b**2))), 0.0, 0.0
         squares = [float(host(v) @ host(v)) / 2 for v in (self.b, self.A[:, 0])]
         default = next((s for s in squares if s > 0), 1.0)
         self.least = default if scale is None else check_tolerance(scale, "scale") / self.unit / self.unit
@@ -129,7 +129,8 @@ class _LeastSquares:
         mixed = self.A @ from_numpy(x, self.A)
         residual = mixed - self.b
         self.length = float(self.norms @ x) + self.norm_b  # not that of A x, in which columns may cancel
-        return float(self.xp.sum(residual**2)) / 2, host(residual @ self.A)
+        self.value = float(self.xp.sum(residual**2)) / 2
+        return self.value, host(residual @ self.A)
 
     def improve(self, chosen: np.ndarray, x: np.ndarray, gradient: np.ndarray, tolerance: float) -> np.ndarray:
         columns = self.xp.take(self.A, indices_like(chosen, self.A, self.xp), axis=1)
@@ -141,4 +142,4 @@ class _LeastSquares:
         return max(value, self.least)
 
     def rounding(self) -> float:
-        return 4 * EPS * self.longest * self.length
+        return 4 * EPS * (self.longest * self.length + self.value)

@@ -1,7 +1,8 @@
 """Short solvers that are right by exhaustion, or by an iteration that is known to converge, however slowly."""
 
-from itertools import combinations
+from itertools import combinations, product
 
+import mpmath
 import numpy as np
 
 
@@ -25,6 +26,21 @@ def exhaustive_qp(Q, c):
         value = 0.5 * x @ Q @ x + c @ x
         if value < best[1]:
             best = (x, value)
+    return best
+
+
+def exhaustive_capped_qp(Q, c, upper):
+    """Return (x, value): the least x.Q x / 2 + c.x of sum 1 and 0 <= x <= upper, each entry at a bound or free."""
+    best = (None, np.inf)
+    for pattern in product("0fu", repeat=len(c)):
+        free = [i for i, p in enumerate(pattern) if p == "f"]
+        x = np.where(np.array(pattern) == "u", upper, 0.0)
+        k, rest = len(free), 1 - x.sum()
+        K = np.block([[Q[np.ix_(free, free)], np.ones((k, 1))], [np.ones((1, k)), np.zeros((1, 1))]])
+        x[free] = np.linalg.lstsq(K, np.append(-(Q @ x + c)[free], rest), rcond=1e-13)[0][:k]
+        value = 0.5 * x @ Q @ x + c @ x
+        if abs(x.sum() - 1) < 1e-9 and np.all(x > -1e-9) and np.all(x < upper + 1e-9) and value < best[1]:
+            best = (np.clip(x, 0, upper), value)
     return best
 
 
@@ -52,6 +68,16 @@ def em_mixture(L, weights=None, iterations=1000):
     return x
 
 
+def exact_mixture(L, x, weights, digits=50):
+    """Return (negative log-likelihood per observation, gap) of proportions over their sum, in that many digits."""
+    with mpmath.workdps(digits):
+        L, x, w = (mpmath.matrix(v.astype(float).tolist()) for v in (L, x, weights))
+        x, w = x / sum(x), w / sum(w)
+        z = L * x
+        scores = L.T * mpmath.matrix([w[i] / z[i] for i in range(L.rows)])
+        return -sum(w[i] * mpmath.log(z[i]) for i in range(L.rows)), max(scores) - 1
+
+
 def multiplicative_design(A, iterations=1000, criterion="D"):
     """Return the design after multiplicative steps (Silvey, Titterington, Torsney; Yu for the square root at "A")."""
     n = len(A)
@@ -70,6 +96,20 @@ def design_value(A, x, criterion="D"):
     """Return -log det M, or trace M^-1."""
     M = (A.T * x) @ A
     return -np.linalg.slogdet(M)[1] if criterion == "D" else np.trace(np.linalg.inv(M))
+
+
+def exact_design(A, x, criterion="D", digits=60):
+    """Return (value, gap) of a design, its weights divided by their sum, in that many digits."""
+    with mpmath.workdps(digits):
+        A, w = mpmath.matrix(A.astype(float).tolist()), mpmath.matrix(x.astype(float).tolist())
+        M = A.T * mpmath.diag(list(w / sum(w))) * A
+        P = M**-1
+        squares = P if criterion == "D" else P * P
+        most = max((A[i, :] * squares * A[i, :].T)[0] for i in range(A.rows))
+        if criterion == "D":
+            return -mpmath.log(mpmath.det(M)), most - A.cols
+        trace = sum(P[k, k] for k in range(A.cols))
+        return trace, most - trace
 
 
 def mmd_squared(K, x, w):

@@ -11,6 +11,9 @@ from tests.linalg.operations_psd import NOT_SQUARE, kernel_matrix
 from tests.operation import Operation, eps
 from tests.simplex.operations_mappings import REAL, length, numbers, size
 
+# The largest entry of the quadratic programs with caps.
+CAP = 0.25
+
 COMPLEX: dict[str, tuple[str, ...]] = {"complex NaN": ("TypeError",)}
 VECTORS: dict[str, tuple[str, ...]] = {**COMPLEX, "1-d": ()}
 
@@ -34,6 +37,15 @@ def qp_error(inputs: tuple[np.ndarray, ...], outputs: dict[str, np.ndarray]) -> 
     gap = np.sum(x * (g - g.min(axis=-1, keepdims=True)), axis=-1)
     off = np.abs(np.sum(x, axis=-1) - 1)
     return float(np.max(gap / (20 * eps(inputs[0]) * np.sum(x * g, axis=-1)) + off / (4 * eps(inputs[0]))))
+
+
+def capped_error(inputs: tuple[np.ndarray, ...], outputs: dict[str, np.ndarray]) -> float:
+    """Return the gap over its tolerance of 1e-10, in single precision over what rounding to it costs."""
+    Q, x = inputs[0].astype(np.float64), outputs["X"].astype(np.float64)
+    g = Q @ x
+    gap = float(frank_wolfe_gap(x / x.sum(), g, upper=CAP / min(1.0, x.sum())))
+    excess = max(float(x.max()) - CAP, abs(float(x.sum()) - 1))
+    return gap / (max(1e-10, 100 * eps(inputs[0])) * float(x @ g)) + excess / (40 * eps(inputs[0]))
 
 
 class Mirror:
@@ -105,6 +117,17 @@ ROWS = [
         arrays=kernels(40),
         outputs=lambda x: {"X": x},
         error=qp_error,
+        degree=0,
+        argument="Q",
+        hostile={**NOT_SQUARE, **COMPLEX, "one entry": (), "None": ("ValueError",)},
+        real=("X",),
+    ),
+    Operation(
+        "simplex.simplex_qp (upper)",
+        call=lambda Q: simplex_qp(Q, upper=1.0 if getattr(Q, "size", 1) == 1 else CAP, rtol=1e-10).x,
+        arrays=kernels(),
+        outputs=lambda x: {"X": x},
+        error=capped_error,
         degree=0,
         argument="Q",
         hostile={**NOT_SQUARE, **COMPLEX, "one entry": (), "None": ("ValueError",)},

@@ -154,3 +154,21 @@ def test_the_residual_of_the_other_sets_is_that_of_their_projections():
 
 def test_the_residual_includes_the_distance_to_the_set():
     assert kkt_residual(np.array([2.0, 0.0]), np.zeros(2)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (0.5, {}, r"sum to radius = 1 along its axis, got a sum off by 0.5 in row 1, 0$"),
+        (-0.5, {}, r"non-negative, got an entry of -0.25 in row 1, 0$"),
+        (0.5, {"set": "l1_ball"}, r"1-norm of at most radius = 1, got 1.5 in row 1, 0$"),
+        (0.0, {"upper": [0.2, 0.5, 0.5, 0.5]}, r"not exceed upper, got an excess of 0.05 in row 0, 0$"),
+    ],
+)
+def test_the_row_that_lies_outside_is_named(change, options, message):
+    x = np.full((2, 3, 4), 0.25)
+    x[1, 0, 2] += change
+    with pytest.raises(ValueError, match=message):
+        frank_wolfe_gap(x, np.ones_like(x), **options)
+    with pytest.raises(ValueError, match=r"sum off by [0-9.e-]+$"):
+        frank_wolfe_gap([0.5, 0.6], np.ones(2))

@@ -125,3 +125,12 @@ def test_a_warm_start_a_limit_and_a_callback():
 def test_bad_input_is_refused_by_name(X, error, message):
     with pytest.raises(error, match=message):
         min_enclosing_ball(X)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_points_that_are_all_the_same_have_a_ball_of_radius_zero(count):
+    point = np.random.default_rng(13).standard_normal(4)
+    ball = min_enclosing_ball(np.tile(point, (count, 1)))
+    assert ball.status is Status.CONVERGED
+    assert (ball.radius, ball.radius_bound, ball.gap) == (0, 0, 0)
+    np.testing.assert_array_equal(ball.center, point)

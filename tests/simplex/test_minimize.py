@@ -1,6 +1,7 @@
 """Minimisation of smooth functions: gaps that bound the truth, every method, honest precision, honest failures."""
 
 import math
+from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
 
@@ -327,6 +328,92 @@ def test_an_objective_that_turns_nan_keeps_the_best_point(method):
     assert result.x.sum() == pytest.approx(1)
 
 
+WRONG = {
+    "sign": lambda g: -g,
+    "double": lambda g: 2 * g,
+    "half": lambda g: g / 2,
+    "zero": lambda g: 0 * g,
+    "reversed": lambda g: g[::-1].copy(),
+}
+
+
+@every_method
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
+def test_a_gradient_of_another_function_is_refused(method, wrong):
+    _, _, f = least_squares()
+    for convex in (True, None):
+        with pytest.raises(ValueError, match="objective must return the gradient of its value, got"):
+            minimize(lambda x: (f(x)[0], wrong(f(x)[1])), n=40, method=method, convex=convex)
+
+
+@pytest.mark.parametrize("method", ["auto", "projected_gradient", "mirror", "accelerated_mirror", "pairwise", "away"])
+@pytest.mark.parametrize("convex", [True, None])
+def test_a_gradient_that_turns_wrong_on_the_way_ends_at_the_lowest_value_without_a_certificate(method, convex):
+    _, _, f = least_squares()
+    limit = 0.1 * f(np.full(40, 1 / 40))[0] + 0.9 * minimize(f, n=40, convex=True).value
+    values = []
+
+    def turning(x):
+        value, gradient = f(x)
+        values.append(value)
+        return value, gradient if value > limit else -gradient
+
+    result = minimize(turning, n=40, method=method, convex=convex)
+    assert result.status is Status.CONTRADICTION
+    assert not result.certified
+    assert result.lower_bound is None
+    assert result.value <= limit
+    assert result.value == pytest.approx(f(result.x)[0])
+
+
+def test_correct_gradients_contradict_no_value_however_steep_flat_or_small_these_are():
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(1, 15))
+        A = rng.standard_normal((n, n)) * np.geomspace(1, 10.0 ** -rng.uniform(0, 12), n)
+        b = A @ rng.dirichlet(np.ones(n)) if seed % 2 else rng.standard_normal(n)
+        unit, offset = 10.0 ** rng.uniform(-100, 100), float(rng.choice([0.0, 1e8]))
+
+        def f(x, A=A, b=b, unit=unit, offset=offset):
+            r = A @ x - b
+            return unit * (offset + r @ r / 2), unit * (A.T @ r)
+
+        method = str(rng.choice(METHODS))
+        result = minimize(f, rng.dirichlet(np.ones(n)), method=method, rtol=1e-10, max_iterations=200)
+        assert result.status is not Status.CONTRADICTION, (seed, method)
+
+
+def test_projected_gradients_do_not_take_the_curvature_at_the_boundary_for_that_at_the_start():
+    rng = np.random.default_rng(0)
+    offsets = (rng.standard_normal(1000)[:, None] * 1.5 - np.linspace(-4, 4, 100)) / 0.05
+    L = np.maximum(np.exp(-0.5 * offsets**2), 1e-300)
+    result = minimize(
+        lambda x: (-np.mean(np.log(L @ x)), -(L.T @ (1 / (L @ x))) / 1000),
+        n=100,
+        method="projected_gradient",
+        convex=True,
+    )
+    assert result.status is Status.CONVERGED
+    assert result.iterations < 300
+
+
+def test_products_with_the_hessian_that_overflow_are_left_to_gradients():
+    L = np.random.default_rng(0).random((30, 8)) ** 8
+
+    class Likelihood:
+        def value(self, x):
+            return -np.sum(np.log(L @ x))
+
+        def gradient(self, x):
+            return -L.T @ (1 / (L @ x))
+
+        def hessian_product(self, x, v):
+            return np.full_like(x, np.inf)
+
+    assert minimize(Likelihood(), n=8, method="newton").status is Status.NOT_FINITE
+    assert minimize(Likelihood(), n=8, convex=True).status is Status.CONVERGED
+
+
 def test_the_end_of_the_domain_shortens_steps():
     """log(x_0) has no value at x_0 = 0, where every gradient step would go first."""
 
@@ -454,6 +541,15 @@ def test_arrays_stay_in_their_library(backend, method):
 
 
 @pytest.mark.torch
+def test_a_function_of_tensors_needs_a_tensor_as_its_start():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"got Tensor alone \(x was a ndarray: give x0 as an array of torch\)"):
+        minimize(lambda x: torch.sum(torch.as_tensor(x) ** 2), n=3)
+    with pytest.raises(TypeError) as found:
+        minimize(lambda x: torch.sum(x), n=3)
+    assert found.value.__notes__ == ["objective was called with a numpy.ndarray, as x0 is or with n"]
+
+
 def test_torch_differentiates_a_value_and_leaves_other_gradients_alone():
     torch = pytest.importorskip("torch")
     A, b, f = least_squares(n=8, m=10)
@@ -519,5 +615,6 @@ def test_the_objective_never_gets_the_array_of_the_caller(options):
         x[:] = 0.5
         return value, gradient
 
-    minimize(rude, start, max_iterations=1, **options)
+    with suppress(ValueError):  # its values are not those of the points that it leaves behind
+        minimize(rude, start, max_iterations=1, **options)
     np.testing.assert_array_equal(start, [0.25, 0.75])

@@ -6,7 +6,7 @@ import scipy.optimize
 
 from lina._core.certificates import Status
 from lina.simplex import mixture_proportions
-from tests.reference.simplex_problems import em_mixture
+from tests.reference.simplex_problems import em_mixture, exact_mixture
 
 
 def value(L, x, weights=None):
@@ -56,6 +56,17 @@ def test_the_gap_bounds_the_true_error_of_random_problems():
         assert loose.value - tight.value <= loose.gap
         assert tight.lower_bound <= value(L, em_mixture(L, w, 200), w) + 1e-14
         assert gap(L, loose.x, w) <= loose.gap + 1e-13
+
+
+def test_the_lower_bound_holds_to_the_last_digit():
+    rng = np.random.default_rng(3)
+    for trial in range(300):
+        n, m = int(rng.integers(1, 12)), 1 if trial % 2 else int(rng.integers(2, 5))
+        L, w = rng.random((n, m)) * 10.0 ** rng.uniform(-100, 100, (n, 1)), rng.random(n) + 0.1
+        found = mixture_proportions(L, weights=w, rtol=float(rng.choice([1e-3, 0.0])))
+        exact, excess = exact_mixture(L, found.x, w)
+        assert found.lower_bound <= exact
+        assert found.gap >= excess
 
 
 def test_the_answer_is_that_of_an_independent_optimiser():

@@ -8,7 +8,7 @@ from lina._core.certificates import Status
 from lina._numba import optimal_design as kernels
 from lina.simplex import optimal_design
 from tests.backends import BACKENDS
-from tests.reference.simplex_problems import design_value, multiplicative_design
+from tests.reference.simplex_problems import design_value, exact_design, multiplicative_design
 
 T = np.linspace(-1, 1, 401)
 
@@ -138,6 +138,31 @@ def test_an_ill_conditioned_basis_is_certified():
     d = optimal_design(powers(np.linspace(0, 1, 500), 9), rtol=1e-6)
     assert d.status is Status.CONVERGED
     assert len(d.support[d.x[d.support] > 1e-3]) >= 10
+
+
+def nearly_dependent(n, d, condition, rng):
+    left = np.linalg.qr(rng.standard_normal((n, d)))[0]
+    return left * np.geomspace(1, 1 / condition, d) @ np.linalg.qr(rng.standard_normal((d, d)))[0]
+
+
+@pytest.mark.parametrize("condition", [1e1, 1e4, 1e6, 1e8, 1e10, 1e12])
+@pytest.mark.parametrize("criterion", ["D", "A"])
+def test_the_gap_of_nearly_dependent_regressors_bounds_the_exact_one(criterion, condition):
+    rng = np.random.default_rng(20)
+    for rtol in (1e-3, 1e-9, 1e-12, 0.0):
+        A = nearly_dependent(15, 3, condition, rng)
+        design = optimal_design(A, criterion, rtol=rtol)
+        value, gap = exact_design(A, design.x, criterion)
+        assert design.gap >= gap
+        assert design.lower_bound <= value
+        assert abs(design.value - value) <= design.gap
+        assert design.status is (Status.CONVERGED if design.relative_gap <= rtol else Status.ROUNDING)
+
+
+def test_nearly_dependent_regressors_are_certified_far_beyond_their_condition():
+    rng = np.random.default_rng(21)
+    for _ in range(10):
+        assert optimal_design(nearly_dependent(40, 4, 1e9, rng), rtol=1e-10).status is Status.CONVERGED
 
 
 @pytest.mark.parametrize("criterion", ["D", "A"])

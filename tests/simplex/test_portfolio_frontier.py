@@ -130,6 +130,37 @@ def test_units_change_nothing(scale):
     np.testing.assert_allclose(f.value, base.value * scale, rtol=2e-6)
 
 
+def test_the_history_has_a_step_for_each_program_and_the_callback_may_stop():
+    C, mean = market(40)
+    seen = []
+    f = portfolio_frontier(C, mean, history=True, callback=seen.append)
+    assert [step[:4] for step in f.history] == [step[:4] for step in seen]
+    assert [step.iteration for step in seen] == list(range(1, f.evaluations + 1))
+    assert min(step.value for step in seen) == pytest.approx(f.value.min(), rel=1e-6)
+    assert all(step.gap <= 1e-6 * step.value for step in seen)
+    for grid in ({}, {"risk_aversion": np.array([1.0, 5.0, 50.0, np.inf])}):
+        stopped = portfolio_frontier(C, mean, callback=lambda step: step.iteration == 3, **grid)
+        assert stopped.evaluations == 3
+        assert stopped.status is Status.STOPPED
+        assert np.all(stopped.x.sum(axis=1) == pytest.approx(1))
+        assert np.all(stopped.value - stopped.gap <= stopped.value)
+
+
+def test_an_earlier_frontier_is_a_warm_start_that_changes_no_answer():
+    C, mean = market(40)
+    cold = portfolio_frontier(C, mean, rtol=1e-9)
+    moved = C + 1e-3 * np.diag(np.diag(C))
+    expected = portfolio_frontier(moved, mean, rtol=1e-9)
+    for start in (cold, cold.x, cold.x[3]):
+        warm = portfolio_frontier(moved, mean, x0=start, rtol=1e-9)
+        assert warm.status is Status.CONVERGED
+        np.testing.assert_allclose(warm.value, expected.value, rtol=1e-8)
+    with pytest.raises(ValueError, match=r"x0 must have shape \(40,\), got \(39,\)"):
+        portfolio_frontier(C, mean, x0=np.full((2, 39), 1 / 39))
+    with pytest.raises(ValueError, match="x0 must be non-negative with sum 1"):
+        portfolio_frontier(C, mean, x0=np.ones(40))
+
+
 def test_single_precision_comes_back_in_it():
     C, mean = market(15)
     f = portfolio_frontier(C.astype("f"), mean.astype("f"))

@@ -1,5 +1,7 @@
 """Least squares over the simplex, and the active set beneath it: exact against all faces, certified, hard cases."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -186,3 +188,12 @@ def test_the_active_set_gives_exact_zeros_and_a_gap_of_rounding():
         g = Q @ x + c
         assert x @ g - g.min() <= 1e-14 * n * (np.abs(Q).max() + 1)
         assert np.all(g[x == 0] >= x @ g - 1e-13 * n * np.abs(Q).max())
+
+
+def test_the_lower_bound_holds_to_the_last_digit_where_no_column_explains_anything():
+    rng = np.random.default_rng(12)
+    for _ in range(100):
+        b = rng.standard_normal(3)
+        least = sum(Fraction(float(v)) ** 2 for v in b) / 2
+        found = simplex_lsq(np.zeros((3, 2)), b)
+        assert found.lower_bound <= least <= Fraction(found.value) + Fraction(found.gap)

@@ -1,6 +1,7 @@
 """Quadratics over the simplex: exact answers, agreement of the methods, true gaps, batches, bad input, the kernels."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 
 import lina._numba.simplex_qp as kernels
 from lina._core.certificates import Status
-from lina.simplex import SimplexResult, Step, simplex_qp
+from lina._core.errors import GradientError
+from lina.simplex import SimplexResult, Step, frank_wolfe_gap, simplex_qp
 from tests.backends import BACKENDS, selected
 from tests.reference.minimize import exact_gap, exact_qp, numeric_maximum_clique
+from tests.reference.simplex_problems import exhaustive_capped_qp
 
 METHODS = ("auto", "pairwise", "active", "ipm")
 every_method = pytest.mark.parametrize("method", METHODS)
@@ -136,6 +139,83 @@ def test_a_diagonal_is_filled_like_water():
     np.testing.assert_allclose(result.x, np.maximum((level - c) / d, 0), rtol=1e-12)
     assert result.x[3] == 0
     assert result.multiplier == pytest.approx(level)
+
+
+@pytest.mark.parametrize("method", ["auto", "active"])
+def test_diagonals_of_any_spread_are_solved_and_certified(method):
+    for spread in ([1e10, 1e-6], [1e10, 1e-6, 1e-6], [1e10, 1.0, 1e-6], [1e-12, 1e12, 1e3]):
+        d = np.array(spread)
+        for result in (simplex_qp(np.diag(d), method=method), simplex_qp(factor=np.diag(np.sqrt(d)), method=method)):
+            assert result.status is Status.CONVERGED
+            np.testing.assert_allclose(result.x, 1 / d / np.sum(1 / d), rtol=1e-9)
+
+
+def test_the_gap_of_graded_matrices_bounds_the_exact_error_and_is_small():
+    rng = np.random.default_rng(7)
+    for _ in range(300):
+        d = 10.0 ** rng.uniform(-12, 12, int(rng.integers(1, 6)))
+        result = simplex_qp(np.diag(d), rtol=0.0)
+        x = [Fraction(float(v)) for v in result.x]
+        value = sum(Fraction(float(a)) * v * v for a, v in zip(d, x, strict=True)) / sum(x) ** 2 / 2
+        least = 1 / sum(1 / Fraction(float(a)) for a in d) / 2
+        assert value - least <= result.gap
+        assert result.lower_bound <= least
+        assert result.gap <= 1e-13 * result.value
+
+
+def capped_problem(rng):
+    n = int(rng.integers(1, 5))
+    A = rng.standard_normal((int(rng.integers(1, n + 2)), n)) * 10.0 ** rng.uniform(-2, 2, n)
+    upper = rng.random(n) + 0.01
+    return A, rng.standard_normal(n) * rng.integers(0, 2), upper * rng.choice([1.0, 1.1, 5.0]) / upper.sum()
+
+
+def test_caps_are_kept_and_the_gap_bounds_the_distance_to_the_best_of_all_faces():
+    rng = np.random.default_rng(8)
+    for trial in range(300):
+        A, c, upper = capped_problem(rng)
+        Q = A.T @ A
+        given = {"Q": Q} if trial % 2 else {"factor": A.T}
+        result = simplex_qp(c=c, upper=upper, rtol=float(rng.choice([1e-3, 1e-9])), **given)
+        _, least = exhaustive_capped_qp(Q, c, upper)
+        assert np.all(result.x >= 0)
+        assert np.all(result.x <= upper)
+        assert result.x.sum() == pytest.approx(1, abs=1e-14)
+        slack = 1e-9 * max(1.0, np.abs(Q).max())  # of the reference
+        assert -slack <= result.value - least <= result.gap + slack
+        gap = frank_wolfe_gap(result.x, Q @ result.x + c, upper=upper)
+        assert gap <= result.gap * (1 + 1e-6) + 1e-13 * np.abs(Q).max()
+
+
+def test_caps_of_ill_conditioned_quadratics_are_left_to_the_barrier():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        A = rng.standard_normal((42, 40)) * 10.0 ** rng.uniform(-4, 4, 40)
+        upper = rng.random(40)
+        result = simplex_qp(A.T @ A, rng.standard_normal(40), upper=upper)
+        assert result.status is Status.CONVERGED
+        assert np.all(result.x <= upper)
+
+
+def test_a_cap_that_does_not_bind_changes_nothing_and_one_that_binds_fills_the_cheapest():
+    Q = np.cov(np.random.default_rng(9).standard_normal((30, 90)))
+    free = simplex_qp(Q, rtol=1e-12)
+    capped = simplex_qp(Q, upper=1.0, rtol=1e-12)
+    np.testing.assert_allclose(capped.x, free.x, atol=1e-9)
+    linear = simplex_qp(np.zeros((4, 4)), [3.0, 1.0, 2.0, 0.0], upper=0.4)
+    np.testing.assert_allclose(linear.x, [0, 0.4, 0.2, 0.4], atol=1e-12)
+    assert simplex_qp(Q, upper=capped.x, x0=capped).value == pytest.approx(capped.value)
+    single = simplex_qp(Q.astype("f"), upper=0.07)
+    assert single.x.dtype == np.float32
+    assert np.all(single.x <= 0.07)
+
+
+def test_capped_weights_of_tensors_have_no_gradient():
+    torch = pytest.importorskip("torch")
+    Q = torch.eye(3, dtype=torch.float64)
+    assert torch.allclose(simplex_qp(Q, upper=0.5).x, torch.full((3,), 1 / 3, dtype=torch.float64))
+    with pytest.raises(GradientError, match="simplex_qp with upper has no gradient with respect to Q"):
+        simplex_qp(Q.requires_grad_(), upper=0.5)
 
 
 def test_the_identity_gives_equal_weights_and_a_linear_function_a_vertex():
@@ -343,6 +423,14 @@ EYE = np.eye(3)
         (lambda: simplex_qp(EYE, method="fw"), ValueError, "method must be one of"),
         (lambda: simplex_qp(EYE, x0=np.ones(3)), ValueError, "x0 must sum to radius"),
         (lambda: simplex_qp(EYE, x0=np.ones(2) / 2), ValueError, "x0 must have shape"),
+        (lambda: simplex_qp(EYE, upper=0.3), ValueError, "upper must sum to at least radius = 1"),
+        (lambda: simplex_qp(EYE, upper=[1.0, 1.0]), ValueError, r"upper must be a number or have shape \(3,\)"),
+        (lambda: simplex_qp(EYE, upper=-1.0), ValueError, "upper must be non-negative"),
+        (lambda: simplex_qp(EYE, upper=1j), TypeError, "upper must be real"),
+        (lambda: simplex_qp(EYE, upper="all"), TypeError, "upper must be an array"),
+        (lambda: simplex_qp(EYE, upper=0.5, method="ipm"), ValueError, "upper must be None for method='ipm'"),
+        (lambda: simplex_qp(np.zeros((2, 3, 3)), upper=0.5), ValueError, "upper must be None for a batch"),
+        (lambda: simplex_qp(EYE, upper=0.5, x0=[1.0, 0.0, 0.0]), ValueError, "x0 must not exceed upper"),
         (lambda: simplex_qp(EYE, rtol=-1.0), ValueError, "rtol must be finite"),
         (lambda: simplex_qp(EYE, max_iterations=0), ValueError, "max_iterations must be in"),
         (lambda: simplex_qp(np.zeros((2, 3, 3)), history=True), ValueError, "callback and history"),

@@ -42,6 +42,8 @@ def search_line(
     for _ in range(_TRIALS):
         trial = search.objective(_along(search, point.x, direction, length, most, end))
         is_finite = is_finite or trial is not None
+        if trial is not None:
+            search.compare(point, trial)
         here = math.inf if trial is None else search.dot(trial.gradient, direction)
         is_lower = trial is not None and (
             trial.value <= point.value + noise or (search.progress.convex is True and here <= -_FLAT * slope)

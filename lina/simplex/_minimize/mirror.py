@@ -54,6 +54,8 @@ def _step(search: Search, old: Point, logits: Any, bound: float) -> tuple[Point,
         new = search.objective(from_logits(search.xp, after, search.region))
         if new is not None and _holds(search, old, new, bound * _divergence(search, new.x, old.x)):
             return new, _capped(search, after, new.x), bound
+        if new is not None:
+            search.compare(old, new)
         bound *= 2
     raise NotFiniteError
 

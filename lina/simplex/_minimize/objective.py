@@ -18,6 +18,10 @@ class NotFiniteError(Exception):
     """The objective is not finite however short the step."""
 
 
+class ContradictionError(Exception):
+    """Values and gradients of the objective do not belong to one function."""
+
+
 class Point(NamedTuple):
     """A point, its value and gradient; ``given`` is the gradient in the precision in which it was returned."""
 
@@ -50,7 +54,11 @@ class Objective:
 
     def start(self, x: Any) -> Point:
         """Return the first point, where not to be finite is an error."""
-        point = self(x)
+        try:
+            point = self(x)
+        except TypeError as reason:
+            reason.add_note(f"objective was called with a {type(x).__module__}.{type(x).__name__}, as x0 is or with n")
+            raise
         if point is None:
             raise ValueError("objective must have a finite value and gradient at the start, got NaN or an infinity")
         return point
@@ -58,7 +66,11 @@ class Objective:
     def hessian_times(self, point: Point, v: Any) -> Any:
         """Return the Hessian at ``point`` times v, a direction into the set; by a difference where it is not given."""
         if self.product is not None:
-            return _as_gradient(self.xp, self.product(point.x, v), point.x)
+            with np.errstate(all="ignore"):
+                product = _as_gradient(self.xp, self.product(point.x, v), point.x)
+            if not bool(self.xp.all(self.xp.isfinite(product))):
+                raise NotFiniteError
+            return product
         h = math.sqrt(epsilon(point.x)) * max(scalar(self.xp.max(self.xp.abs(point.x))), 1e-300)
         h /= max(scalar(self.xp.max(self.xp.abs(v))), 1e-300)
         near = self(point.x + min(h, 0.5) * v)
@@ -120,7 +132,11 @@ def _by_autodiff(user: Callable[[Any], Any], x: Any, found: Any) -> tuple[Any, A
             return value.detach(), torch.autograd.grad(value, leaf)[0]
     elif library in ("jax", "jaxlib"):
         return sys.modules["jax"].value_and_grad(user)(x)
-    raise TypeError(f"objective must return (value, gradient), got {type(found).__name__} alone")
+    other = type(found).__module__.partition(".")[0]
+    what = f"{type(found).__name__} alone"
+    if other in ("torch", "jax", "jaxlib"):
+        what += f" (x was a {type(x).__name__}: give x0 as an array of {other})"
+    raise TypeError(f"objective must return (value, gradient), got {what}")
 
 
 def _as_number(value: Any) -> float:

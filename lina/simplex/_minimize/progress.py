@@ -72,6 +72,7 @@ class Progress:
         self.keep_history = history
         self.history: list[Step] = []
         self.best: Visit | None = None
+        self.lowest: Visit | None = None
         self.status: Status | None = None
         self.iteration = 0
         self.start = time.perf_counter()
@@ -84,6 +85,8 @@ class Progress:
         now = self.measure(x, value, gradient, rounding)
         if self.best is None or self._is_better(now, self.best):
             self.best = now
+        if self.lowest is None or now.value < self.lowest.value:
+            self.lowest = now
         step = self._record(now, kind)
         is_stopped = self.callback is not None and bool(self.callback(step))
         if self.best.gap <= self.tolerances.allowed(self.best.value):
@@ -106,6 +109,10 @@ class Progress:
         if new.gap <= allowed:
             self.status = Status.CONVERGED
         return True
+
+    def contradict(self) -> None:
+        """End with the point of the lowest value, where gradients have been found to be those of another function."""
+        self.best, self.convex, self.status = self.lowest, False, Status.CONTRADICTION
 
     def replace(self, x: Any, value: float, gradient: Any, *, rounding: float) -> None:
         """Take a rounded copy of the best point in its place, which may cost the tolerance."""

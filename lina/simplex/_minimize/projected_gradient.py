@@ -35,6 +35,8 @@ def gradient_step(search: Search, y: Point, bound: float) -> tuple[Point, float]
         new = search.objective(project(y.x - y.gradient / bound, search.region))
         if new is not None and _holds(search, y, new, bound):
             return new, bound
+        if new is not None:
+            search.compare(y, new)
         bound *= 2
     raise NotFiniteError
 
@@ -51,13 +53,21 @@ def _holds(search: Search, y: Point, new: Point, bound: float) -> bool:
 
 
 def _first_bound(search: Search, start: Point) -> float:
-    """Return the curvature along the first step, of the length of the set."""
+    """Return the curvature along a first step that is not much longer than what this curvature allows.
+
+    The first try has the length of the set, and may end where the curvature has nothing to do with that at the start.
+    """
     g: Any = start.gradient
-    size = math.sqrt(search.dot(g, g))
+    size, length = math.sqrt(search.dot(g, g)), search.region.radius
     if size == 0.0:
         return 1.0
-    new = search.objective(project(start.x - search.region.radius / size * g, search.region))
-    d = None if new is None else new.x - start.x
-    if new is None or d is None or search.dot(d, d) == 0.0:
-        return size / search.region.radius
-    return max(abs(search.dot(new.gradient - g, d)) / search.dot(d, d), 1e-6 * size / search.region.radius)
+    for _ in range(50):
+        new = search.objective(project(start.x - (length / size) * g, search.region))
+        square = 0.0 if new is None else search.dot(new.x - start.x, new.x - start.x)
+        if new is not None and square == 0.0:
+            break
+        bound = math.inf if new is None else abs(search.dot(new.gradient - g, new.x - start.x)) / square
+        if 16 * size >= bound * length:
+            return max(bound, 1e-6 * size / search.region.radius)
+        length = max(size / bound, 1e-2 * length)
+    return size / length

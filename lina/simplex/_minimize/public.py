@@ -11,7 +11,7 @@ from lina._core.array import check_finite, check_option, check_rank, check_toler
 from lina._core.certificates import Status
 from lina.simplex._gap import SETS, check_point, check_radius, check_upper, widen
 from lina.simplex._minimize.auto import METHODS
-from lina.simplex._minimize.objective import Lifted, NotFiniteError, Objective, Point
+from lina.simplex._minimize.objective import ContradictionError, Lifted, NotFiniteError, Objective, Point
 from lina.simplex._minimize.progress import Progress, Region, Tolerances
 from lina.simplex._minimize.search import Search
 from lina.simplex._minimize.sets import centre
@@ -87,14 +87,20 @@ def minimize(
         If the objective is not callable, or returns what is no number and gradient.
     ValueError
         If neither or both of ``x0`` and ``n`` are given, ``x0`` lies outside of the set, a bound or an option does not
-        fit, the gradient has the wrong shape, or the objective is not finite at the start. Where it is not finite
-        however short a later step, the status of the result is "not_finite".
+        fit, the gradient has the wrong shape or contradicts the value near the start, or the objective is not finite
+        there. Where it is not finite however short a later step, the status of the result is "not_finite".
 
     Notes
     -----
     The gap is evaluated in float64 from the gradient as the objective returned it, and includes the rounding of that
     gradient, 4 eps times its largest entry: a gradient in single precision certifies no relative gap below about
     1e-6, which ``certified_in`` says. A status "rounding" means that the tolerance lies below what the numbers carry.
+    What cancels inside of the objective it cannot see: a gradient formed as a small difference of large terms has
+    fewer digits than this allows for, and the gap is a certificate no better than they are.
+
+    Values and gradients are compared at the start and on the way. Where ten pairs of points in a row contradict each
+    other, the status is "contradiction": the point is that of the lowest value, and nothing is certified.
+
     For the l1 ball, x = p - q with (p, q) in a simplex of twice the size.
 
     Cost: "auto" two evaluations a step, and once the support is small one product with the Hessian for every entry of
@@ -148,6 +154,7 @@ def minimize(
 def _run(search: Search, method: str, start: Point) -> list[str]:
     """Visit the start and what the method yields until the progress says stop; returns the kinds of steps taken."""
     progress, kinds = search.progress, []
+    search.check_gradient(start)
     if search.visit(start, "start", steps=0):
         return [method]
     try:
@@ -158,6 +165,8 @@ def _run(search: Search, method: str, start: Point) -> list[str]:
                 break
     except NotFiniteError:
         progress.status = Status.NOT_FINITE
+    except ContradictionError:
+        progress.contradict()
     progress.status = progress.status or Status.ROUNDING  # no method could move
     return kinds or [method]
 

@@ -49,7 +49,7 @@ def _pivot(q: Dense | Factored, x: np.ndarray, radius: float, faces: int) -> Fac
         point = np.zeros(n)
         point[face] = y
         g = q.product(point) + q.c
-        cheap = _cheaper(q, g, level, point, radius)
+        cheap = _cheaper(q, g, level, point)
         if cheap.size == 0:
             return _refined(q, solve, face, Face(point, g, count, is_settled=True), radius)
         found = Face(point, g, count, is_settled=False)
@@ -65,12 +65,14 @@ def _minimise(solve: Solver, b: np.ndarray, total: float) -> tuple[np.ndarray, f
     both = solve(np.stack([b, np.ones_like(b)], axis=1))
     level = (total - np.sum(both[:, 0])) / np.sum(both[:, 1])
     y = both[:, 0] + level * both[:, 1]
-    return y + (total - np.sum(y)) / y.size, float(level)  # where H is nearly singular the sum has lost digits
+    # where H is nearly singular the sum has lost digits
+    return y + (total - np.sum(y)) / np.sum(both[:, 1]) * both[:, 1], float(level)
 
 
-def _cheaper(q: Dense | Factored, g: np.ndarray, level: float, x: np.ndarray, radius: float) -> np.ndarray:
+def _cheaper(q: Dense | Factored, g: np.ndarray, level: float, x: np.ndarray) -> np.ndarray:
     """Return the coordinates outside of the face whose gradient is below its level by more than rounding."""
-    noise = 1e-14 * (float(np.max(q.diagonal)) * radius + float(np.max(np.abs(q.c))))
+    lengths = np.sqrt(np.abs(q.diagonal))  # of a semidefinite Q no entry exceeds the product of two
+    noise = 1e-14 * (lengths * float(lengths @ x) + np.abs(g) + np.abs(q.c))
     inside = x > 0
     level = float(np.sum(g[inside] * x[inside]) / np.sum(x[inside]))  # the solver's own may be that of Q + t 11'
     return np.flatnonzero(~inside & (g < level - noise))

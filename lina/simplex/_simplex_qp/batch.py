@@ -13,7 +13,7 @@ from lina.simplex._result import SimplexResult
 from lina.simplex._rows import WORTH_COMPILING
 from lina.simplex._simplex_qp.convexity import is_convex
 from lina.simplex._simplex_qp.finish import in_dtype_of, moved, support_of
-from lina.simplex._simplex_qp.hybrid import Problem, rounding, solve
+from lina.simplex._simplex_qp.hybrid import NEGLIGIBLE, Problem, close_rounding, rounding, solve
 from lina.simplex._simplex_qp.quadratic import Dense
 
 # Above this size LAPACK's factors are faster than the kernel's own.
@@ -80,8 +80,11 @@ def _certified(
     g = (Q @ x[:, :, None])[:, :, 0] + c
     value = 0.5 * np.sum(x * (g + c), axis=1)
     parts = measure(numpy_namespace, x, g, radius)
-    gap = parts.gap + rounding(np.diagonal(Q, axis1=1, axis2=2), c, g, radius)
     size = np.maximum(np.abs(value), tolerances.scale)
+    noise = rounding(np.diagonal(Q, axis1=1, axis2=2), c, g, radius)
+    for i in np.flatnonzero(noise > NEGLIGIBLE * (tolerances.rtol * size + tolerances.atol)):
+        noise[i] = min(noise[i], close_rounding(Dense(Q[i], c[i]).sizes(x[i]), c[i], g[i], x[i], radius))
+    gap = parts.gap + noise
     certified = bool(np.all(known))
     x = moved(x.reshape(*batch, -1), like)
     return SimplexResult(

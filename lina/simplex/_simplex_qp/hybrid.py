@@ -19,7 +19,10 @@ from lina.simplex._simplex_qp.quadratic import Dense, Factored, compressed
 # Up to this size a few Cholesky factors from the full support cost less than exchanges that lead to a smaller one.
 _SMALL = 150
 
-_EPS = 2.0**-52
+EPS = 2.0**-52
+
+# A bound of the rounding below this part of what is allowed need not be closer.
+NEGLIGIBLE = 0.1
 
 
 class Problem(NamedTuple):
@@ -79,15 +82,26 @@ def rounding(diagonal: np.ndarray, c: np.ndarray, g: np.ndarray, radius: float) 
     No entry of a semidefinite Q exceeds its diagonal; if Q is that along the simplex only, its products have one sign.
     """
     terms = [np.max(np.abs(diagonal), axis=-1) * radius, np.max(np.abs(c), axis=-1), np.max(np.abs(g), axis=-1)]
-    return 4 * _EPS * radius * (terms[0] + terms[1] + terms[2])
+    return 4 * EPS * radius * (terms[0] + terms[1] + terms[2])
+
+
+def close_rounding(sizes: np.ndarray, c: np.ndarray, g: np.ndarray, x: np.ndarray, radius: float) -> Any:
+    """Return the closer bound for ``sizes`` abs(Q) x: each entry of g errs on its own scale, and counts as x says."""
+    error = 4 * EPS * (sizes + np.abs(c) + np.abs(g))
+    least = np.min(g, axis=-1) - np.min(g - error, axis=-1)
+    return np.sum(x * error, axis=-1) + radius * least
 
 
 def evaluate(problem: Problem, x: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Return the gradient, the value, and the rounding of the gap in ``x``."""
-    q = problem.q
+    q, tolerances = problem.q, problem.progress.tolerances
     with one_blas_thread():
         g = q.product(x) + q.c
-    return g, 0.5 * float(x @ g + q.c @ x), float(rounding(q.diagonal, q.c, g, problem.radius))
+        value = 0.5 * float(x @ g + q.c @ x)
+        noise = float(rounding(q.diagonal, q.c, g, problem.radius))
+        if noise > NEGLIGIBLE * tolerances.allowed(value):
+            noise = min(noise, float(close_rounding(q.sizes(x), q.c, g, x, problem.radius)))
+    return g, value, noise
 
 
 def _polish(problem: Problem) -> list[str]:

@@ -7,7 +7,10 @@ import numpy as np
 from lina.simplex._simplex_qp.quadratic import Dense, Factored, Solver
 
 # A gap this far below the terms of the value is rounding.
-_ENOUGH = 1e-14
+ENOUGH = 1e-14
+
+# Entries of this share of the sum are zero for all purposes; below it z / x leaves the range.
+LEAST = 1e-100
 
 
 def interior_point(q: Dense | Factored, radius: float, start: np.ndarray | None = None) -> Iterator[np.ndarray]:
@@ -23,13 +26,15 @@ def interior_point(q: Dense | Factored, radius: float, start: np.ndarray | None 
     level = float(np.min(g)) - 0.1 * spread
     z = g - level
     while True:
+        if not np.min(x) > LEAST * radius:
+            return
         solve = q.shifted_solver(z / x)
         if solve is None:
             return
         direction = _newton(solve, g - level - z, radius - float(np.sum(x)))
         dx, dz, _ = direction(x * z, x, z)
         mean = float(x @ z) / n
-        if mean * n <= _ENOUGH * float(np.abs(g) @ x):
+        if mean * n <= ENOUGH * float(np.abs(g) @ x):
             return
         step = min(1.0, _longest(x, z, dx, dz))
         reached = max(float((x + step * dx) @ (z + step * dz)) / n, 0.0) / mean

@@ -14,6 +14,9 @@ Solver = Callable[[np.ndarray], np.ndarray]
 # A Cholesky pivot this far below the entry it began as has lost its digits.
 _SINGULAR = 1e-13
 
+# Rows of which copies are made at a time.
+_ROWS = 64
+
 
 class Dense:
     """Q (n, n) as it is."""
@@ -35,6 +38,12 @@ class Dense:
         if 2 * support.size < x.size:
             return x[support] @ self.Q[support]
         return self.Q @ x
+
+    def sizes(self, x: np.ndarray) -> np.ndarray:
+        """Return abs(Q) x, from the rows of the support, some at a time."""
+        support = np.flatnonzero(x)
+        parts = [support[k : k + _ROWS] for k in range(0, support.size, _ROWS)]
+        return sum((x[part] @ np.abs(self.Q[part]) for part in parts), np.zeros(x.size))
 
     def block(self, face: np.ndarray) -> np.ndarray:
         """Return Q on the face, in an array of its own."""
@@ -79,6 +88,11 @@ class Factored:
         support = np.flatnonzero(x)
         inner = x[support] @ self.F[support] if 2 * support.size < x.size else x @ self.F
         return self.F @ inner + self.d * x
+
+    def sizes(self, x: np.ndarray) -> np.ndarray:
+        """Return abs(F) abs(F') x + d x, the sizes of what a product sums up."""
+        F = np.abs(self.F)
+        return F @ (x @ F) + self.d * x
 
     def block(self, face: np.ndarray) -> np.ndarray:
         """Return Q on the face."""
