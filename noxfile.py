@@ -66,9 +66,10 @@ def torch(session: nox.Session) -> None:
 
 @nox.session
 def jax(session: nox.Session) -> None:
-    """The table of operations on jax arrays."""
+    """The table of operations on jax arrays, and traced calls."""
     environment(session, ".[jax]")
     session.run("pytest", *PARALLEL, "tests/test_operations.py", *session.posargs, env={"LINA_TEST_BACKENDS": "jax"})
+    session.run("pytest", "tests/core/test_array.py", "tests/ssm/test_tracing.py")
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""How fast are sparsemax and entmax of many rows, beside softmax and the package entmax?"""
+"""How fast are softmax, sparsemax and entmax of many rows, beside those of torch and the package entmax?"""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,12 +19,46 @@ def cases(quick: bool) -> Iterator[Case]:
         x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
         long = shape[1] > shape[0]
         size = f"{shape[0]} x {shape[1]}, float32"
+        yield Case(f"softmax, {size}", softmax_of(x), softmax_error(x), [Target("lina", "torch", 1 / 1.5)])
+        losses, error = cross_entropy_of(x)
+        yield Case(f"cross-entropy, {size}", losses, error, [Target("lina", "torch", 1 / 1.5)])
         yield Case(f"sparsemax, {size}", forward(x, 2.0), error_of(x, 2.0), sparsemax_targets(long))
         yield Case(f"sparsemax forward and backward, {size}", backward(x), gradient_error(x), gradient_targets(long))
         yield Case(f"entmax 1.5, {size}", forward(x, 1.5), error_of(x, 1.5), entmax15_targets(long))
         for alpha in (1.25, 1.3):
             targets = [Target("lina", "entmax_bisect", 40, error_factor=1), Target("lina", "torch softmax", 1 / 2.5)]
             yield Case(f"entmax {alpha:g}, {size}", forward(x, alpha), error_of(x, alpha), targets)
+
+
+def softmax_of(x: np.ndarray) -> dict[str, Callable[[], Any]]:
+    """Return lina's softmax of arrays and tensors, and torch's."""
+    tensor = torch.from_numpy(x)
+    return {
+        "lina": lambda: lina.simplex.softmax(x),
+        "lina, tensor": lambda: lina.simplex.softmax(tensor).numpy(),
+        "torch": lambda: torch.softmax(tensor, -1).numpy(),
+        "copy": x.copy,
+    }
+
+
+def softmax_error(x: np.ndarray) -> Callable[[Any], float]:
+    """Return the largest difference from the softmax in float64 in some rows."""
+    weights = np.exp(x[:_JUDGED].astype(np.float64))
+    expected = weights / weights.sum(axis=1, keepdims=True)
+    return lambda p: float(np.max(np.abs(p[:_JUDGED] - expected)))
+
+
+def cross_entropy_of(x: np.ndarray) -> tuple[dict[str, Callable[[], Any]], Callable[[Any], float]]:
+    """Return lina's cross-entropy against random classes and torch's, and the judge of both."""
+    target = np.random.default_rng(1).integers(0, x.shape[1], x.shape[0])
+    tensor, classes, wide = torch.from_numpy(x), torch.from_numpy(target), x.astype(np.float64)
+    expected = np.log(np.exp(wide).sum(axis=1)) - wide[np.arange(len(x)), target]
+    runs: dict[str, Callable[[], Any]] = {
+        "lina": lambda: lina.simplex.cross_entropy(x, target),
+        "lina, tensor": lambda: lina.simplex.cross_entropy(tensor, classes).numpy(),
+        "torch": lambda: torch.nn.functional.cross_entropy(tensor, classes, reduction="none").numpy(),
+    }
+    return runs, lambda found: float(np.max(np.abs(found - expected)))
 
 
 def sparsemax_targets(long: bool) -> list[Target]:
@@ -121,8 +155,8 @@ def gradient_error(x: np.ndarray) -> Callable[[Any], float]:
 
 
 QUESTION = Question(
-    "How fast are sparsemax and entmax of many rows, beside softmax and the package entmax?",
+    "How fast are softmax, sparsemax and entmax of many rows, beside those of torch and the package entmax?",
     cases,
     "largest error",
-    "The error is that of 32 rows against bisection in float64; softmax and the copy answer another question.",
+    "The error is that of 32 rows against float64; the copy, and softmax beside sparsemax, answer another question.",
 )

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from lina.__main__ import main
+from lina._tour import hippo as tour_of_memories
 from lina._tour import info, run
 from lina._tour.chapter import Chapter, Part, Row, percent_up, rounded_up
 from lina._tour.least_squares import normal_equations_bound, refined_solution
 from lina._tour.warmup import KERNELS, warmup
+from lina.hippo import basis
 
 OPTIONAL = ("matplotlib", "rich", "sklearn", "PIL")
 
@@ -98,7 +100,7 @@ def test_the_numeric_tour_needs_no_optional_package():
     done = without_optional_packages("tour", "--numeric")
     assert done.returncode == 0, done.stderr
     rows = re.findall(r"true error\s+(\S+), at most\s+(\S+) \((?:rigorous|probabilistic)\)", done.stdout)
-    assert len(rows) == 16
+    assert len(rows) == 21
     assert all(float(true) <= float(bound) for true, bound in rows)
 
 
@@ -153,6 +155,19 @@ def test_the_bound_of_a_least_squares_solution_holds_and_the_reference_is_exact(
         assert wrong <= bound <= (1 + 1e-9) * wrong + 1e-12
 
 
+@pytest.mark.parametrize("measure", ["legs", "fout"])
+def test_the_tour_knows_the_error_of_a_memory_by_other_means(measure):
+    u, x = np.array([1.0, -2.0, 0.5, 0.25]), np.array([0.5, -1.0, 0.25, 0.0, 2.0])
+    t = (np.arange(40_000) + 0.5) / 40_000
+    fine = np.repeat(u, 10_000)
+    table = basis(measure, 5, t)
+    np.testing.assert_allclose(tour_of_memories.projection(u, 5, measure), fine @ table / 40_000, atol=1e-4)
+    error, least = tour_of_memories.true_error(x, u, measure)
+    assert error == pytest.approx(np.sqrt(np.mean((fine - table @ x) ** 2)), rel=1e-4)
+    closest = table @ np.linalg.lstsq(table, fine)[0]
+    assert least == pytest.approx(np.sqrt(np.mean((fine - closest) ** 2)), rel=1e-4)
+
+
 @needs_the_extra
 def test_the_page_is_whole_in_itself_and_every_certificate_holds(tmp_path, monkeypatch, capsys):
     seen = []
@@ -162,11 +177,11 @@ def test_the_page_is_whole_in_itself_and_every_certificate_holds(tmp_path, monke
     html = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"<script|<link|@import|url\(|(src|href)=\"(?!data:)", html)
     figures = [figure for chapter in seen for figure in chapter.figures]
-    assert html.count("<img ") == len(figures) == 12
-    assert len(re.findall(r'<img class="\w+" alt="[^"]{40,}" src="data:image/png;base64,iVBOR', html)) == 12
+    assert html.count("<img ") == len(figures) == 17
+    assert len(re.findall(r'<img class="\w+" alt="[^"]{40,}" src="data:image/png;base64,iVBOR', html)) == 17
     assert all(figure.asked and figure.seen and figure.certified for figure in figures)
     rows = [row for chapter in seen for row in chapter.rows]
-    assert len(rows) == 15
+    assert len(rows) == 20
     assert all(row.true_error <= row.certificate for row in rows)
     assert str(tmp_path / "index.html") in capsys.readouterr().out
 

@@ -240,6 +240,13 @@ def real_dtype(xp: Any, x: Any) -> Any:
     return xp.float64 if epsilon(x) == 2.0**-52 else xp.float32
 
 
+def widened_array(xp: Any, x: Any) -> Any:
+    """Return ``x`` in double precision where the library has it; jax has it only when it is told to."""
+    if not hasattr(xp, "float64"):
+        return x
+    return xp.astype(x, xp.result_type(x, xp.float64), copy=False)
+
+
 def conjugate(xp: Any, x: Any) -> Any:
     """Return the complex conjugate; a real array is returned as it is, where ``xp.conj`` would copy it."""
     return xp.conj(x) if dtype_name(x) in ("complex64", "complex128") else x

@@ -68,7 +68,8 @@ def save(file: Any, result: Any) -> None:
         A path is used as it is, without an ending of its own. It is replaced only once all is written: an
         interrupted call leaves what was there.
     result : TruncatedSVD, StreamingSVD, SimplexResult, GridFlow, ...
-        Any class that functions of `lina.linalg` and `lina.simplex` return. Arrays of every library are stored as numpy arrays.
+        Any class that functions of `lina.linalg` and `lina.simplex` return. Arrays of every library are stored as numpy
+        arrays.
 
     Raises
     ------

@@ -27,6 +27,7 @@ from lina._numba.project_simplex import (
     top_blocks,
     write_blocks,
 )
+from lina._numba.softmax import exponential
 
 MOST_STEPS = 100
 # Up to here a whole power is done by multiplications.
@@ -46,11 +47,6 @@ def entmax(x: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     smallest = _ENTRIES_WORTH_A_THREAD // x.shape[1] + 1
     run_rows(lambda start, stop: _entmax_rows(x, keys, alphas, out, start, stop), x.shape[0], smallest=smallest)
     return out
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    """Return the softmax of the rows of ``x`` (rows, n), n >= 1."""
-    return entmax(x, np.ones(x.shape[0]))
 
 
 @njit
@@ -89,6 +85,7 @@ def _entmax_rows(x, keys, alpha, out, start, stop):
 
 @njit
 def _softmax_row(x, top, work, lanes, out):
+    """Write the softmax, like every entmax in float64 inside."""
     for j in range(x.shape[0]):
         work[j] = exponential(np.float64(x[j]) - top)
     factor = 1.0 / total(work[: x.shape[0]], lanes)
@@ -292,27 +289,6 @@ def exponent(u, e, power):
     near = u * (1.0 - 0.5 * w)
     value = near if w > -1e-9 else log
     return value if y > 1e-300 else -np.inf
-
-
-@njit
-def exponential(x):
-    """Return exp(x) for x <= 0 to an ulp or so, and 0 below -708; no branches, so that loops vectorise (fdlibm's)."""
-    safe = x if x > -708.0 else -708.0
-    shifted = safe * 1.4426950408889634 + 6755399441055744.0  # 1.5 * 2^52: the whole number is in the last bits
-    k = shifted - 6755399441055744.0
-    high = safe - k * 6.93147180369123816490e-01
-    low = k * 1.90821492927058770002e-10
-    r = high - low
-    t = r * r
-    p = 4.13813679705723846039e-08
-    p = -1.65339022054652515390e-06 + t * p
-    p = 6.61375632143793436117e-05 + t * p
-    p = -2.77777777770155933842e-03 + t * p
-    p = 1.66666666666666019037e-01 + t * p
-    c = r - t * p
-    value = 1.0 - ((low - (r * c) / (2.0 - c)) - high)
-    power = np.int64((np.float64(shifted).view(np.int64) + 1023) << 52)
-    return value * power.view(np.float64) if x > -708.0 else 0.0
 
 
 @njit

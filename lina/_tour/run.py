@@ -10,7 +10,7 @@ from lina._tour.chapter import Chapter, Part, Row, rounded_up
 from lina._tour.progress import follow
 
 # A new chapter is a new row: a module with ``chapter() -> Chapter``.
-CHAPTERS = ("lina._tour.linalg", "lina._tour.simplex")
+CHAPTERS = ("lina._tour.linalg", "lina._tour.simplex", "lina._tour.hippo")
 
 _NEEDED = ("matplotlib", "rich", "sklearn", "PIL")
 _MISSING = (

@@ -45,12 +45,25 @@ def _entmax(dtype: str) -> None:
     entmax(np.ones((1, 1), dtype=dtype), np.ones(1))
 
 
+def _project_capped_simplex(dtype: str) -> None:
+    from lina._numba.project_capped_simplex import project_capped_simplex
+
+    project_capped_simplex(np.ones((1, 1), dtype=dtype), 0.0, 1.0, np.ones(1))
+
+
 def _project_simplex(dtype: str) -> None:
     from lina._numba.project_simplex import LONG, project_simplex, project_simplex_backward
 
     for x in (np.ones((1, 1), dtype=dtype), np.zeros((1, LONG), dtype=dtype), np.arange(LONG, dtype=dtype)[None, :]):
         project_simplex(x, np.ones(1))
     project_simplex_backward(np.ones((1, 1), dtype=dtype), np.ones((1, 1), dtype=dtype))
+
+
+def _softmax(dtype: str) -> None:
+    from lina._numba import softmax as kernels
+
+    for kernel in (kernels.softmax, kernels.log_softmax, kernels.log_normaliser):
+        kernel(np.ones((1, 1), dtype=dtype))
 
 
 def _legs_scan(dtype: str) -> None:
@@ -64,15 +77,66 @@ def _legs_scan(dtype: str) -> None:
     legs_solve(x, one, one, False)
 
 
+def _linear_scan(dtype: str) -> None:
+    from lina._numba.linear_scan import linear_scan
+
+    one = np.ones((1, 1), dtype=dtype)
+    u = np.ones((1, 1), dtype=one.real.dtype)
+    linear_scan((one, one, one, one[None], one[None]), np.zeros(1, dtype=np.int64), u, one, one[None])
+
+
+def _circle_divide(dtype: str) -> None:
+    from lina._numba.circle_divide import circle_divide
+
+    one = np.ones((1, 1), dtype=dtype)
+    circle_divide(one, one.copy(), np.ones(1))
+
+
+def _series_divide(dtype: str) -> None:
+    from lina._numba.series_divide import series_divide
+
+    series_divide(np.ones((1, 2), dtype=dtype), np.ones((1, 1), dtype=dtype))
+
+
+def _dplr_response(dtype: str) -> None:
+    from lina._numba.dplr_response import dplr_response, dplr_response_vjp
+
+    w, low, points = (np.ones(shape, dtype=dtype) for shape in ((1, 1), (1, 1, 1), 1))
+    dplr_response(-w, low, low, points, points)
+    dplr_response_vjp(-w, low, low, points, points, w)
+
+
+def _vandermonde(dtype: str) -> None:
+    from lina._numba.vandermonde import vandermonde, vandermonde_transpose
+
+    x = np.zeros((1, 1), dtype=dtype)
+    vandermonde(x, x, 1)
+    vandermonde_transpose(np.ones((1, 1, 1), dtype=x.real.dtype), x)
+
+
+def _step_down(dtype: str) -> None:
+    from lina._numba.step_down import step_down
+
+    step_down(np.zeros((1, 1), dtype=dtype))
+
+
 # A new kernel is a new row.
 KERNELS: dict[str, tuple[Callable[[str], Any], tuple[str, ...]]] = {
     "active_set_qp": (_active_set_qp, ("float64",)),
+    "dplr_response": (_dplr_response, ("complex128",)),
+    "circle_divide": (_circle_divide, ("complex64", "complex128")),
     "entmax": (_entmax, ("float32", "float64")),
     "exchange_design": (_exchange_design, ("float64",)),
     "legs_scan": (_legs_scan, ("float32", "float64")),
+    "linear_scan": (_linear_scan, ("complex64", "complex128")),
     "pinv_small": (_pinv_small, _DTYPES),
+    "project_capped_simplex": (_project_capped_simplex, ("float32", "float64")),
     "project_simplex": (_project_simplex, ("float32", "float64")),
+    "series_divide": (_series_divide, ("float64", "complex128")),
     "simplex_qp": (_simplex_qp, ("float64",)),
+    "step_down": (_step_down, ("float64",)),
+    "softmax": (_softmax, ("float32", "float64")),
+    "vandermonde": (_vandermonde, ("complex64", "complex128")),
 }
 
 

@@ -4,9 +4,8 @@ import math
 from typing import Any
 
 import numpy as np
-from array_api_compat import device
 
-from lina._core.array import check_finite, epsilon, is_lazy, open_door
+from lina._core.array import check_finite, epsilon, is_lazy, open_door, where_is
 from lina.hippo._measures import scale_factors
 
 
@@ -35,11 +34,6 @@ def open_memory(u: Any, x0: Any, N: int) -> tuple[Any, Any, Any]:
     return xp, xp.broadcast_to(u, (*batch, u.shape[-1])), xp.broadcast_to(x0, (*batch, N))
 
 
-def where_is(x: Any) -> Any:
-    """Return the device of an array, None for one that is traced or lazy."""
-    return None if is_lazy(x) else device(x)
-
-
 def constant(xp: Any, values: np.ndarray, like: Any) -> Any:
     """Return real numbers that no input enters, in the precision and on the device of ``like``."""
     name = "float64" if epsilon(like) == 2.0**-52 else "float32"
@@ -49,12 +43,6 @@ def constant(xp: Any, values: np.ndarray, like: Any) -> Any:
 def matrix(xp: Any, values: np.ndarray, like: Any) -> Any:
     """Return real numbers as `constant` does, in the dtype of ``like``: some libraries multiply only equal dtypes."""
     return xp.astype(constant(xp, values, like), like.dtype, copy=False)
-
-
-def widened(xp: Any, x: Any) -> Any:
-    """Return ``x`` in double precision where the library has it."""
-    wanted = "complex128" if xp.isdtype(x.dtype, "complex floating") else "float64"
-    return xp.astype(x, getattr(xp, wanted, x.dtype), copy=False)
 
 
 def check_overflow(xp: Any, x: Any, name: str) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln
 
-from lina._core.array import check_finite, is_lazy, open_door
-from lina.hippo._arrays import constant, widened
+from lina._core.array import check_finite, is_lazy, open_door, widened_array
+from lina.hippo._arrays import constant
 from lina.hippo._legendre import legendre
 from lina.hippo._measures import (
     LEGENDRE,
@@ -98,7 +98,7 @@ def basis(
     if xp.isdtype(t.dtype, "complex floating"):
         raise TypeError(f"t must be real, got dtype {t.dtype}")
     check_finite(xp, t, "t")
-    wide = widened(xp, t)
+    wide = widened_array(xp, t)
     if measure in ("lagt", "glagt"):
         age = _remembered(xp, (T - wide) / theta, 0.0, math.inf)
         values = _laguerre(xp, age, N, measure, *check_laguerre(alpha, beta))

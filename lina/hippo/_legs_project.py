@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lina.hippo._arrays import check_overflow, constant, matrix, open_finite, scaled, where_is, widened
+from lina._core.array import where_is, widened_array
+from lina.hippo._arrays import check_overflow, constant, matrix, open_finite, scaled
 from lina.hippo._legendre import legendre_integrals
 from lina.hippo._measures import check_order, check_scaling, roots
 
@@ -71,14 +72,14 @@ def project(xp: Any, u: Any, N: int, x0: Any, k0: int) -> Any:
     for first in range(0, L, _BLOCK):
         count = min(_BLOCK, L - first)
         # sum_k u_k (Q(edge k) - Q(edge k+1)), by parts: each jump of u counts from its edge on
-        known = widened(xp, u[..., max(first - 1, 0) : first + count])
+        known = widened_array(xp, u[..., max(first - 1, 0) : first + count])
         if first == 0:
             known = xp.concat([xp.zeros_like(known[..., :1]), known], axis=-1)
         edges = constant(xp, np.arange(k0 + first, k0 + first + count) * (2.0 / (k0 + L)) - 1, known)
         table = xp.astype(legendre_integrals(xp, edges, N), known.dtype, copy=False)
         total = total + (known[..., 1:] - known[..., :-1]) @ table
     if x0 is not None and k0 > 0:
-        total = total + rescaled(xp, widened(xp, x0), k0 / (k0 + L))
+        total = total + rescaled(xp, widened_array(xp, x0), k0 / (k0 + L))
     return xp.astype(total, u.dtype, copy=False)
 
 
@@ -118,10 +119,10 @@ def exact_states(xp: Any, u: Any, N: int, x0: Any, k0: int) -> Any:
     """
     L, batch = u.shape[-1], u.shape[:-1]
     x = xp.zeros((*batch, N), dtype=u.dtype, device=where_is(u)) if x0 is None else x0
-    x, states = widened(xp, x), []
+    x, states = widened_array(xp, x), []
     block = max(1, min(_TABLE // N**2, math.isqrt(_TABLE // N)))
     for first in range(0, L, block):
-        part = widened(xp, u[..., first : min(first + block, L)])
+        part = widened_array(xp, u[..., first : min(first + block, L)])
         T = part.shape[-1]
         ends = k0 + first + np.arange(1, T + 1)
         old = matrix(xp, rescalings(N, (k0 + first) / ends).reshape(N * T, N), x)

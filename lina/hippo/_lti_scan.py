@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from lina._core.array import where_is
 from lina._core.kernels import kernel
-from lina.hippo._arrays import check_overflow, matrix, open_memory, rows_of, scaled, unscaled, where_is
+from lina.hippo._arrays import check_overflow, matrix, open_memory, rows_of, scaled, unscaled
 from lina.hippo._measures import check_measure, check_order, check_positive, check_scaling
 from lina.hippo._transition import transition
 
@@ -125,7 +126,9 @@ def _all_states(xp: Any, u: Any, x: Any, system: tuple) -> Any:
     state = xp.reshape(xp.stack(starts, axis=1), (c * len(starts), N))[: c * count, :]
     samples = xp.reshape(chunks, (c * count, _CHUNK))
     fill = kernel("fill_states", xp) or _fill
-    return xp.reshape(fill(xp, state, samples, powers[0], B), (c, count * _CHUNK, N))[:, :L, :]
+    # in two moves: dask cuts an axis or joins two, not both at once
+    states = xp.reshape(fill(xp, state, samples, powers[0], B), (c, count, _CHUNK, N))
+    return xp.reshape(states, (c, count * _CHUNK, N))[:, :L, :]
 
 
 def _fill(xp: Any, state: Any, samples: Any, A: Any, B: Any) -> Any:

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, dtype_name, epsilon, open_door
+from lina._core.array import check_finite, dtype_name, epsilon, open_door, widened_array
 from lina._core.certificates import Certificate, CertificateKind
-from lina.hippo._arrays import check_overflow, constant, matrix, open_finite, widened
+from lina.hippo._arrays import check_overflow, constant, matrix, open_finite
 from lina.hippo._basis import TimeMap, basis
 from lina.hippo._legendre import gauss
 from lina.hippo._measures import LEGENDRE, check_order
@@ -97,7 +97,7 @@ def _times(xp: Any, t: Any, x: Any) -> Any:
     if "complex" in dtype_name(times):
         raise TypeError(f"t must be real, got dtype {dtype_name(times)}")
     check_finite(np if foreign else xp, times, "t")
-    return constant(xp, times, widened(xp, x)) if foreign else times
+    return constant(xp, times, widened_array(xp, x)) if foreign else times
 
 
 def _error(xp: Any, x: Any, u: Any, measure: str, scaling: str, time_map: Any) -> Certificate:
@@ -113,7 +113,7 @@ def _error(xp: Any, x: Any, u: Any, measure: str, scaling: str, time_map: Any) -
     points = 12 + math.ceil(4 * N / math.sqrt(L))
     points = min(N, points) if measure in LEGENDRE else points  # polynomials need no more
     nodes, weights = gauss(points)
-    x, u, total = widened(xp, x), widened(xp, u), 0.0
+    x, u, total = widened_array(xp, x), widened_array(xp, u), 0.0
     cells = max(1, _BLOCK // points)
     for first in range(0, L, cells):
         part = u[..., first : min(first + cells, L)]

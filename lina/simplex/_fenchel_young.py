@@ -6,21 +6,20 @@ from typing import Any
 from lina._core.array import check_option, refuse_gradient
 from lina._core.kernels import kernel
 from lina.simplex._entmax.public import entmax_rows
-from lina.simplex._losses import log_softmax_rows
+from lina.simplex._losses import REDUCTIONS, assemble, cross_entropy_rows, rows_that_count
 from lina.simplex._project_simplex import project_rows
 from lina.simplex._rows import (
     best_real,
     check_mask,
     check_number,
     check_temperature,
-    from_rows,
     largest,
     offset,
     tempered,
     to_rows,
 )
-from lina.simplex._softmax import softmax_rows
-from lina.simplex._target import dense, open_target
+from lina.simplex._softmax import log_normaliser_rows, softmax_rows
+from lina.simplex._target import dense, less_target, open_target
 
 MAPPINGS = ("softmax", "sparsemax", "entmax")
 
@@ -34,6 +33,8 @@ def fenchel_young_loss(
     axis: int = -1,
     where: Any = None,
     temperature: Any = 1.0,
+    ignore_index: int | None = None,
+    reduction: str = "none",
     return_gradient: bool = False,
 ) -> Any:
     r"""Return Omega*(x) + Omega(y) - x . y: at least 0, and 0 exactly where the mapping of x is the target.
@@ -59,12 +60,14 @@ def fenchel_young_loss(
         Entries outside are left out. Broadcasts to the shape of ``x``.
     temperature : float or array
         ``x`` is divided by it. Positive; an array has 1 in place of n.
+    ignore_index, reduction
+        As in `cross_entropy`: rows that do not count, and their "sum" or "mean" in place of one loss for each.
     return_gradient : bool
-        Also return the gradient by ``x``, (p - y) / temperature.
+        Also return the gradient by ``x``, (p - y) / temperature; of a mean that over the number of rows that count.
 
     Returns
     -------
-    loss : array, shape of ``x`` without ``axis``
+    loss : array, shape of ``x`` without ``axis``, or ()
         Infinite where y is not 0 at an entry that is left out; NaN in a row with a NaN or without an entry above -inf;
         0 in a row that ``where`` leaves out altogether.
     gradient : array, shape of ``x``
@@ -103,25 +106,32 @@ def fenchel_young_loss(
     refuse_gradient("a Fenchel-Young loss", alpha=alpha)
     alpha = check_number(alpha, "alpha", lambda a: a >= 1, "finite and at least 1")
     alpha = {"softmax": 1.0, "sparsemax": 2.0}.get(mapping, alpha)
-    xp, x, aim, axis = open_target(x, target, axis)
+    check_option(reduction, REDUCTIONS, "reduction")
+    xp, x, aim, axis = open_target(x, target, axis, ignore_index)
     mask = check_mask(xp, where, x)
     heat = check_temperature(xp, temperature, x, axis)
     z = tempered(xp, to_rows(xp, x if mask is None else xp.where(mask, x, -math.inf), axis), heat)
-    z = offset(xp, z, largest(xp, z))
-    y, p = dense(xp, aim, z), map_rows(xp, z, alpha)
-    value = (kernel("fenchel_young", xp) or loss_rows)(xp, z, y, p, alpha)
-    some = None if mask is None else xp.any(to_rows(xp, mask, axis), axis=-1)
-    value = value if some is None else xp.where(some, value, 0.0)
-    value = xp.reshape(value, (*x.shape[:axis], *x.shape[axis + 1 :]))
-    if not return_gradient:
-        return value
-    gradient = p - y if heat is None else (p - y) / heat[:, None]
-    gradient = gradient if some is None else xp.where(some[:, None], gradient, 0.0)
-    return value, from_rows(xp, gradient, tuple(x.shape), axis)
+    if alpha == 1.0 and aim.index is not None:
+        value, probabilities = cross_entropy_rows(xp, z, aim)
+        gradient = less_target(xp, probabilities(), aim) if return_gradient else None
+    else:
+        z = offset(xp, z, largest(xp, z))
+        y, p = dense(xp, aim, z), map_rows(xp, z, alpha)
+        value = (kernel("fenchel_young", xp) or loss_rows)(xp, z, y, p, alpha)[:, None]
+        gradient = p - y if return_gradient else None
+    return assemble(xp, x, axis, rows_that_count(xp, aim, mask, axis), value, gradient, heat, reduction)
 
 
 def sparsemax_loss(
-    x: Any, target: Any, *, axis: int = -1, where: Any = None, temperature: Any = 1.0, return_gradient: bool = False
+    x: Any,
+    target: Any,
+    *,
+    axis: int = -1,
+    where: Any = None,
+    temperature: Any = 1.0,
+    ignore_index: int | None = None,
+    reduction: str = "none",
+    return_gradient: bool = False,
 ) -> Any:
     """Return the `fenchel_young_loss` of `sparsemax`.
 
@@ -136,7 +146,15 @@ def sparsemax_loss(
     array([0.0625, 0.    ])
     """
     return fenchel_young_loss(
-        x, target, "sparsemax", axis=axis, where=where, temperature=temperature, return_gradient=return_gradient
+        x,
+        target,
+        "sparsemax",
+        axis=axis,
+        where=where,
+        temperature=temperature,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        return_gradient=return_gradient,
     )
 
 
@@ -148,6 +166,8 @@ def entmax_loss(
     axis: int = -1,
     where: Any = None,
     temperature: Any = 1.0,
+    ignore_index: int | None = None,
+    reduction: str = "none",
     return_gradient: bool = False,
 ) -> Any:
     """Return the `fenchel_young_loss` of `entmax`.
@@ -162,7 +182,16 @@ def entmax_loss(
     array([0.      , 0.390524])
     """
     return fenchel_young_loss(
-        x, target, "entmax", alpha, axis=axis, where=where, temperature=temperature, return_gradient=return_gradient
+        x,
+        target,
+        "entmax",
+        alpha,
+        axis=axis,
+        where=where,
+        temperature=temperature,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        return_gradient=return_gradient,
     )
 
 
@@ -184,7 +213,8 @@ def loss_rows(xp: Any, z: Any, y: Any, p: Any, alpha: float) -> Any:
     hit = (y > 0) | xp.isnan(y)
     some_y = xp.where(hit, y, 1.0)
     if alpha == 1.0:
-        terms = xp.where(hit, some_y * (xp.log(some_y) - xp.where(hit, log_softmax_rows(xp, z), 0.0)), 0.0)
+        top, above = log_normaliser_rows(xp, z)
+        terms = xp.where(hit, some_y * (xp.log(some_y) - xp.where(hit, (z - top) - above, 0.0)), 0.0)
     elif alpha == 2.0:
         terms = _gini(xp, xp.where(hit, z, 0.0), y, p, hit)
     else:

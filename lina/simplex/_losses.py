@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from lina._core.array import check_rank
+from lina._core.array import check_option, check_rank
+from lina._core.kernels import kernel
 from lina.simplex._rows import (
     check_mask,
     check_number,
@@ -13,15 +14,28 @@ from lina.simplex._rows import (
     from_rows,
     largest,
     offset,
+    quiet,
+    take_at,
     tempered,
     to_rows,
 )
-from lina.simplex._target import Target, dense, expected, open_target, places
+from lina.simplex._softmax import log_normaliser_rows, softmax_rows
+from lina.simplex._target import Target, dense, expected, less_target, open_target
 from lina.simplex._truncated_softmax import keep_topk
+
+REDUCTIONS = ("none", "mean", "sum")
 
 
 def cross_entropy(
-    x: Any, target: Any, *, axis: int = -1, where: Any = None, temperature: Any = 1.0, return_gradient: bool = False
+    x: Any,
+    target: Any,
+    *,
+    axis: int = -1,
+    where: Any = None,
+    temperature: Any = 1.0,
+    ignore_index: int | None = None,
+    reduction: str = "none",
+    return_gradient: bool = False,
 ) -> Any:
     """Return -sum y log softmax(x), per distribution.
 
@@ -38,12 +52,18 @@ def cross_entropy(
         Entries outside are left out. Broadcasts to the shape of ``x``.
     temperature : float or array
         Positive; an array has 1 in place of n.
+    ignore_index : int, optional
+        Rows with this for a class do not count: loss and gradient are 0. It need not be in 0..n - 1.
+    reduction : {"none", "mean", "sum"}
+        One loss per row, or their sum or mean as a 0-d array. The mean is that of the rows that count: those that are
+        not ignored and that ``where`` leaves something of; NaN where there is none.
     return_gradient : bool
-        Also return the gradient by ``x``, (p - y) / temperature with p = softmax(x / temperature).
+        Also return the gradient by ``x``, (p - y) / temperature with p = softmax(x / temperature); of a mean that
+        over the number of rows that count.
 
     Returns
     -------
-    loss : array, shape of ``x`` without ``axis``
+    loss : array, shape of ``x`` without ``axis``, or ()
         Not negative, in digits of its own also where p is near 1 at the target. Infinite where p is 0 at a target, NaN
         in a row with a NaN or without an entry above -inf, 0 in a row that ``where`` leaves out altogether.
     gradient : array, shape of ``x``
@@ -52,11 +72,12 @@ def cross_entropy(
     Raises
     ------
     TypeError
-        If ``x`` is no real array, ``target`` holds neither integers nor floats, or ``where`` is not boolean.
+        If ``x`` is no real array, ``target`` holds neither integers nor floats, ``where`` is not boolean, or
+        ``ignore_index`` is no int or stands beside distributions.
     ValueError
         If a class is not in 0..n - 1, a distribution has a negative entry, ``axis`` is out of range, the temperature
-        not positive, or shapes do not fit. In lazy, traced and torch arrays, whose values are not looked at, wrong
-        targets make their rows NaN.
+        not positive, ``reduction`` unknown, or shapes do not fit. In lazy, traced and torch arrays, whose values are
+        not looked at, wrong targets make their rows NaN.
 
     Notes
     -----
@@ -70,7 +91,7 @@ def cross_entropy(
     array([6.93147181e-01, 1.92874985e-22])
     """
     return _row_losses(
-        x, target, lambda xp, z, _: (log_softmax_rows(xp, z), None), axis, where, temperature, return_gradient
+        x, target, cross_entropy_rows, axis, where, temperature, ignore_index, reduction, return_gradient
     )
 
 
@@ -82,6 +103,8 @@ def margin_softmax_loss(
     *,
     axis: int = -1,
     where: Any = None,
+    ignore_index: int | None = None,
+    reduction: str = "none",
     return_gradient: bool = False,
 ) -> Any:
     """Return the cross-entropy of scale * (x - margin * y): the target has to win by a margin.
@@ -96,7 +119,7 @@ def margin_softmax_loss(
         Subtracted at the target, not negative; 0 gives the cross-entropy.
     scale : float
         Positive, the inverse of a temperature. The defaults are those of the reference.
-    axis, where, return_gradient
+    axis, where, ignore_index, reduction, return_gradient
         As in `cross_entropy`; the gradient is scale * (p - y), p the softmax with the margin.
 
     Returns
@@ -126,9 +149,10 @@ def margin_softmax_loss(
     scale = check_number(scale, "scale", lambda s: s > 0, "positive and finite")
 
     def loss(xp: Any, z: Any, aim: Target) -> tuple[Any, Any]:
-        return log_softmax_rows(xp, z - (margin * scale) * dense(xp, aim, z)), None
+        z = offset(xp, z, largest(xp, z))
+        return cross_entropy_rows(xp, z - (margin * scale) * dense(xp, aim, z), aim)
 
-    return _row_losses(x, target, loss, axis, where, 1 / scale, return_gradient)
+    return _row_losses(x, target, loss, axis, where, 1 / scale, ignore_index, reduction, return_gradient)
 
 
 def sparse_softmax_loss(
@@ -140,6 +164,8 @@ def sparse_softmax_loss(
     axis: int = -1,
     where: Any = None,
     temperature: Any = 1.0,
+    ignore_index: int | None = None,
+    reduction: str = "none",
     return_gradient: bool = False,
 ) -> Any:
     """Return the log of the sum of the ``k`` largest exp(x) less x at the target: the loss of `topk_softmax`.
@@ -159,7 +185,7 @@ def sparse_softmax_loss(
     include_target : bool
         Sum over the k largest and the target where it is not among them: a cross-entropy again, of softmax over k or k
         + 1 entries. Its value jumps down where the target comes in.
-    axis, where, temperature, return_gradient
+    axis, where, temperature, ignore_index, reduction, return_gradient
         As in `cross_entropy`.
 
     Returns
@@ -193,48 +219,76 @@ def sparse_softmax_loss(
     """
 
     def loss(xp: Any, z: Any, aim: Target) -> tuple[Any, Any]:
+        z = offset(xp, z, largest(xp, z))
         keep = keep_topk(xp, detach(z), check_rank(k, z.shape[-1], what="n"))
         keep = keep | (dense(xp, aim, z) > 0) if include_target else keep
-        return log_softmax_rows(xp, z, keep), keep
+        inside = xp.where(keep | xp.isnan(z), z, -math.inf)
+        return _above_target(xp, z, aim, *log_normaliser_rows(xp, inside)), lambda: softmax_rows(xp, inside)
 
-    return _row_losses(x, target, loss, axis, where, temperature, return_gradient)
+    return _row_losses(x, target, loss, axis, where, temperature, ignore_index, reduction, return_gradient)
 
 
 def _row_losses(
     x: Any,
     target: Any,
-    loss: Callable[[Any, Any, Target], tuple[Any, Any]],
+    loss: Callable[[Any, Any, Target], tuple[Any, Callable[[], Any]]],
     axis: int,
     where: Any,
     temperature: Any,
+    ignore_index: int | None,
+    reduction: str,
     return_gradient: bool,
 ) -> Any:
-    """Return - sum y log p, ``loss(xp, z, target)`` being log p of tempered rows and which entries p is not 0 at."""
-    xp, x, aim, axis = open_target(x, target, axis)
+    """Return the losses, ``loss(xp, z, target)`` being those of tempered rows (rows, 1) and what returns their p."""
+    check_option(reduction, REDUCTIONS, "reduction")
+    xp, x, aim, axis = open_target(x, target, axis, ignore_index)
     mask = check_mask(xp, where, x)
     heat = check_temperature(xp, temperature, x, axis)
     z = tempered(xp, to_rows(xp, x if mask is None else xp.where(mask, x, -math.inf), axis), heat)
-    log_p, keep = loss(xp, offset(xp, z, largest(xp, z)), aim)
-    some = None if mask is None else xp.any(to_rows(xp, mask, axis), axis=-1, keepdims=True)
-    value = -expected(xp, aim, log_p)
-    value = value if some is None else xp.where(some, value, 0.0)
-    value = xp.reshape(value, (*x.shape[:axis], *x.shape[axis + 1 :]))
-    if not return_gradient:
+    value, probabilities = loss(xp, z, aim)
+    gradient = less_target(xp, probabilities(), aim) if return_gradient else None
+    return assemble(xp, x, axis, rows_that_count(xp, aim, mask, axis), value, gradient, heat, reduction)
+
+
+def rows_that_count(xp: Any, target: Target, mask: Any, axis: int) -> Any:
+    """Return which rows are not ignored and not left out altogether (rows, 1), None where all count."""
+    if mask is None:
+        return target.counted
+    some = xp.any(to_rows(xp, mask, axis), axis=-1, keepdims=True)
+    return some if target.counted is None else some & target.counted
+
+
+def assemble(xp: Any, x: Any, axis: int, counted: Any, value: Any, gradient: Any, heat: Any, reduction: str) -> Any:
+    """Return what a loss returns: from its values (rows, 1) and, if wanted, their gradients (rows, n) by x / heat."""
+    value = value if counted is None else xp.where(counted, value, 0.0)
+    count: Any = math.prod(value.shape) if counted is None else xp.sum(xp.astype(counted, x.dtype))
+    if reduction == "none":
+        value = xp.reshape(value, (*x.shape[:axis], *x.shape[axis + 1 :]))
+    else:
+        with quiet(x):  # of no rows
+            value = xp.sum(value) / count if reduction == "mean" else xp.sum(value)
+    if gradient is None:
         return value
-    y, p = dense(xp, aim, z), xp.exp(log_p)
-    gradient = (p if keep is None else xp.where(keep | xp.isnan(p), p, 0.0)) * xp.sum(y, axis=-1, keepdims=True) - y
     gradient = gradient if heat is None else gradient / heat[:, None]
-    gradient = gradient if some is None else xp.where(some, gradient, 0.0)
+    gradient = gradient if counted is None else xp.where(counted, gradient, 0.0)
+    with quiet(x):
+        gradient = gradient / count if reduction == "mean" else gradient
     return value, from_rows(xp, gradient, tuple(x.shape), axis)
 
 
-def log_softmax_rows(xp: Any, z: Any, keep: Any = None) -> Any:
-    """Return z - log sum exp(z), the sum over the entries to ``keep`` only.
+def cross_entropy_rows(xp: Any, z: Any, target: Target) -> tuple[Any, Callable[[], Any]]:
+    """Return the cross-entropies of the rows ``z`` (rows, n), (rows, 1), and what returns their softmax."""
+    fast = kernel("cross_entropy", xp) if target.index is not None else None
+    if fast is not None:
+        value = xp.where(target.right, fast(z, target.index), math.nan)
+    else:
+        value = _above_target(xp, z, target, *log_normaliser_rows(xp, z))
+    return value, lambda: softmax_rows(xp, z)
 
-    It is that of the others beside the largest, exp(z - largest) = 1 exactly: so its logarithm has digits near 0.
-    """
-    inside = z if keep is None else xp.where(keep | xp.isnan(z), z, -math.inf)
-    first = xp.argmax(detach(inside), axis=-1, keepdims=True)
-    top = xp.take_along_axis(inside, first, axis=-1)
-    others = xp.where(places(xp, z) == first, 0.0, xp.exp(inside - top))
-    return (z - top) - xp.log1p(xp.sum(others, axis=-1, keepdims=True))
+
+def _above_target(xp: Any, z: Any, target: Target, top: Any, above: Any) -> Any:
+    """Return sum y (top + above - z), (rows, 1): what the logarithms of the sums exceed the logits of the target by."""
+    if target.index is not None:
+        at = offset(xp, take_at(xp, z, target.index), top)
+        return xp.where(target.right, above - at, math.nan)
+    return expected(xp, target, above - offset(xp, z, top))

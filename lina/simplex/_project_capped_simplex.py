@@ -8,6 +8,7 @@ from lina.simplex._project_simplex import centred, open_pair
 from lina.simplex._rows import (
     best_real,
     check_axis,
+    check_mask,
     detach,
     from_rows,
     is_torch,
@@ -15,14 +16,18 @@ from lina.simplex._rows import (
     per_entry,
     per_row,
     quiet,
+    take_at,
     to_rows,
+    worth_calling,
 )
 
 # What lies beyond counts as infinite: differences and a few sums of such entries stay in range.
 _INFINITE = {"float32": 2.0**126, "float64": 2.0**1020}
 
 
-def project_capped_simplex(x: Any, *, lower: Any = 0.0, upper: Any = 1.0, total: Any = 1.0, axis: int = -1) -> Any:
+def project_capped_simplex(
+    x: Any, *, lower: Any = 0.0, upper: Any = 1.0, total: Any = 1.0, axis: int = -1, where: Any = None
+) -> Any:
     """Project onto the capped simplex: the p between ``lower`` and ``upper``, of sum ``total``, nearest to ``x``.
 
     p = clip(x - tau, lower, upper), with the one threshold tau per row at which the sum is right. With
@@ -38,15 +43,18 @@ def project_capped_simplex(x: Any, *, lower: Any = 0.0, upper: Any = 1.0, total:
         The sum of p; an array broadcasts to the shape of ``x`` with 1 in place of n.
     axis : int
         The axis along which p sums to ``total``, default the last.
+    where : array of bool, optional
+        Entries outside are left out: there p is exactly 0, whatever the bounds. Broadcasts to the shape of ``x``.
 
     Returns
     -------
     p : array, shape of ``x``
+        A row that ``where`` leaves out altogether is 0.
 
     Raises
     ------
     TypeError
-        If an argument is no dense array of real numbers.
+        If an argument is no dense array of real numbers, or ``where`` is not boolean.
     ValueError
         If ``x`` has no dimension or no entry along ``axis``, ``axis`` is out of range, arrays do not broadcast, or no
         p fits: a lower bound exceeds the upper one, or ``total`` is not between their sums. In lazy, traced and torch
@@ -56,8 +64,9 @@ def project_capped_simplex(x: Any, *, lower: Any = 0.0, upper: Any = 1.0, total:
     -----
     Entries +inf are at their upper bound and entries -inf at their lower one, unless the sum has to come from them; a
     row with a NaN is NaN. Single precision is summed in double; the error is a few eps of the largest abs(x - tau) of
-    an entry between its bounds. A search among the sorted 2 n breakpoints of the sum, log2(2 n) passes; no
-    certificate.
+    an entry between its bounds, and of ``total`` over the number of these entries. With numbers for finite bounds
+    Newton's method, 10 to 20 passes on most input; otherwise, and where there is no kernel, a search among the sorted
+    2 n breakpoints of the sum, log2(2 n) passes. No certificate.
 
     For torch tensors p is differentiable by ``x`` (and the bounds and the total), with the derivative of the set of
     free entries.
@@ -74,22 +83,32 @@ def project_capped_simplex(x: Any, *, lower: Any = 0.0, upper: Any = 1.0, total:
     array([1.  , 0.75, 0.25, 0.  ])
     """
     xp, x = open_real(x=x)
-    axis = check_axis(x, axis)
+    axis, mask = check_axis(x, axis), check_mask(xp, where, x)
     rows = to_rows(xp, x, axis)
-    low, high = (per_entry(xp, bound, x, axis, name) for bound, name in ((lower, "lower"), (upper, "upper")))
+    low, high = (_bound(xp, bound, x, axis, name) for bound, name in ((lower, "lower"), (upper, "upper")))
     sums = per_row(xp, total, x, axis, "total", lambda t: t == t, "finite")[:, None]
+    if mask is not None:  # what is left out has no choice but 0
+        mask = to_rows(xp, mask, axis)
+        rows, low, high = (xp.where(mask, each, 0.0) for each in (rows, low, high))
+        sums = xp.where(xp.any(mask, axis=-1, keepdims=True), sums, 0.0)
     with quiet(x):
-        fits = _fits(xp, low, high, sums)
-        p = _capped_rows(xp, rows, low, high, sums)
-    return from_rows(xp, xp.where(fits, p, math.nan), tuple(x.shape), axis)
+        fits = _fits(xp, low, high, sums, x.shape[axis])
+        p = xp.where(fits, _project(xp, rows, low, high, sums), math.nan)
+    return from_rows(xp, p if mask is None else xp.where(mask, p, 0.0), tuple(x.shape), axis)
 
 
-def _fits(xp: Any, low: Any, high: Any, sums: Any) -> Any:
+def _bound(xp: Any, bound: Any, x: Any, axis: int, name: str) -> Any:
+    """Return an array of bounds as rows (rows, n), a number as (1, 1)."""
+    rows = per_entry(xp, bound, x, axis, name)
+    return rows if hasattr(bound, "shape") and bound.shape else rows[:1, :1]
+
+
+def _fits(xp: Any, low: Any, high: Any, sums: Any, n: int) -> Any:
     """Return which rows have a p (rows, 1), up to rounding; raise where one has none and the values can be seen."""
     ordered = xp.all(low <= high, axis=-1, keepdims=True)
-    least, most = (xp.sum(bound, axis=-1, keepdims=True) for bound in (low, high))
+    least, most = (xp.sum(bound, axis=-1, keepdims=True) * (n // bound.shape[-1]) for bound in (low, high))
     slack = 2.0**-22 if sums.dtype == xp.float32 else 2.0**-50
-    slack = slack * low.shape[-1] ** 0.5 * xp.abs(sums)
+    slack = slack * n**0.5 * xp.abs(sums)
     reached = (least <= sums + slack) & (most >= sums - slack)
     if not is_lazy(ordered) and not is_torch(ordered):
         if not bool(xp.all(ordered)):
@@ -97,6 +116,18 @@ def _fits(xp: Any, low: Any, high: Any, sums: Any) -> Any:
         if not bool(xp.all(reached)):
             raise ValueError("total must be between the sums of lower and of upper, got a row where it is not")
     return ordered & reached
+
+
+def _project(xp: Any, rows: Any, low: Any, high: Any, sums: Any) -> Any:
+    """Return the projections of the ``rows`` (rows, n): by a kernel those that it can do."""
+    fast = worth_calling("project_capped_simplex", xp, rows)
+    numbers = low.shape == high.shape == (1, 1)
+    if fast is None or not numbers or not bool(xp.isfinite(low - high)[0, 0]):
+        return _capped_rows(xp, rows, low, high, sums)
+    p, left = fast(rows, float(low[0, 0]), float(high[0, 0]), sums[:, 0])
+    if left.any():
+        p[left] = _capped_rows(xp, rows[left], low, high, sums[left])
+    return p
 
 
 def _capped_rows(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> Any:
@@ -141,11 +172,11 @@ def _breakpoint(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> tuple[Any, A
     first_below, end = xp.zeros_like(sums, dtype=xp.int64), xp.full_like(sums, last, dtype=xp.int64)
     for _ in range(last.bit_length()):
         middle = (first_below + end) // 2
-        tau = xp.take_along_axis(points, middle, axis=-1)
+        tau = take_at(xp, points, middle)
         reached = _sum_at(xp, x, tau, low, high) <= sums
         first_below, end = xp.where(reached, first_below, middle + 1), xp.where(reached, middle, end)
-    point = xp.take_along_axis(points, end, axis=-1)
-    before = xp.take_along_axis(points, xp.where(end > 0, end - 1, end), axis=-1)
+    point = take_at(xp, points, end)
+    before = take_at(xp, points, xp.where(end > 0, end - 1, end))
     left = xp.isfinite(point)
     middle_of_all = xp.where(xp.isfinite(before), before, xp.max(x, axis=-1, keepdims=True))
     return xp.where(left, point, middle_of_all), left

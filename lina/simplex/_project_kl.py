@@ -7,6 +7,7 @@ from lina._core.array import is_lazy
 from lina.simplex._rows import (
     best_real,
     check_axis,
+    check_mask,
     detach,
     from_rows,
     is_torch,
@@ -15,11 +16,12 @@ from lina.simplex._rows import (
     per_entry,
     per_row,
     quiet,
+    take_at,
     to_rows,
 )
 
 
-def kl_project(x: Any, radius: Any = 1.0, *, upper: Any = None, axis: int = -1) -> Any:
+def kl_project(x: Any, radius: Any = 1.0, *, upper: Any = None, axis: int = -1, where: Any = None) -> Any:
     """Project onto the simplex in the divergence sum p log(p / x) - p + x: scale ``x`` to sum ``radius`` along an axis.
 
     With ``upper`` onto the capped simplex: p = min(c x, upper), with the one factor c per row at which the sum is
@@ -36,16 +38,18 @@ def kl_project(x: Any, radius: Any = 1.0, *, upper: Any = None, axis: int = -1) 
         Upper bounds of the entries, not negative, broadcast to the shape of ``x``. Default: none.
     axis : int
         The axis along which p sums to ``radius``, default the last.
+    where : array of bool, optional
+        Entries outside are left out, whatever they are: there p is exactly 0. Broadcasts to the shape of ``x``.
 
     Returns
     -------
     p : array, shape of ``x``
-        0 where ``x`` is.
+        0 where ``x`` is, and in a row that ``where`` leaves out altogether.
 
     Raises
     ------
     TypeError
-        If ``x`` is no dense array of real numbers.
+        If ``x`` is no dense array of real numbers, or ``where`` is not boolean.
     ValueError
         If ``x`` has no dimension or no entry along ``axis``, a negative or infinite entry or a NaN; if ``axis`` is
         out of range, arrays do not broadcast, ``radius`` or ``upper`` is negative, or no p fits: the upper bounds
@@ -71,15 +75,25 @@ def kl_project(x: Any, radius: Any = 1.0, *, upper: Any = None, axis: int = -1) 
     array([0.2, 0.4, 0.4])
     """
     xp, x = open_real(x=x)
-    axis = check_axis(x, axis)
+    axis, mask = check_axis(x, axis), check_mask(xp, where, x)
+    x = x if mask is None else xp.where(mask, x, 0.0)
     rows = xp.astype(to_rows(xp, x, axis), best_real(xp))
     _check(xp, (x >= 0) & (x < math.inf), "x must have entries that are finite and not negative")
     top = largest(xp, rows)
     weights = rows / xp.where(top > 0, top, math.nan)
-    return _scaled(xp, x, weights, radius, upper, axis)
+    return _scaled(xp, x, weights, radius, upper, axis, mask)
 
 
-def prox_kl(x: Any, gradient: Any, step: float = 1.0, *, radius: Any = 1.0, upper: Any = None, axis: int = -1) -> Any:
+def prox_kl(
+    x: Any,
+    gradient: Any,
+    step: float = 1.0,
+    *,
+    radius: Any = 1.0,
+    upper: Any = None,
+    axis: int = -1,
+    where: Any = None,
+) -> Any:
     """Return the mirror step: the p of the simplex that minimises step * gradient . p + sum p log(p / x).
 
     p is x * exp(-step * gradient), scaled to sum ``radius``, and with ``upper`` projected by `kl_project`. All is
@@ -94,7 +108,7 @@ def prox_kl(x: Any, gradient: Any, step: float = 1.0, *, radius: Any = 1.0, uppe
         +inf makes an entry 0.
     step : float
         Not negative and finite.
-    radius, upper, axis
+    radius, upper, axis, where
         As in `kl_project`.
 
     Returns
@@ -116,13 +130,15 @@ def prox_kl(x: Any, gradient: Any, step: float = 1.0, *, radius: Any = 1.0, uppe
     xp, x, gradient = open_real(x=x, gradient=gradient)
     if x.shape != gradient.shape:
         raise ValueError(f"gradient must have the shape {tuple(x.shape)} of x, got {tuple(gradient.shape)}")
-    axis = check_axis(x, axis)
+    axis, mask = check_axis(x, axis), check_mask(xp, where, x)
+    if mask is not None:
+        x, gradient = xp.where(mask, x, 0.0), xp.where(mask, gradient, 0.0)
     if not (isinstance(step, (int, float)) and 0 <= step < math.inf):
         raise ValueError(f"step must be a number, finite and not negative, got {step!r}")
     _check(xp, (x >= 0) & (x < math.inf), "x must have entries that are finite and not negative")
     rows, slope = (xp.astype(to_rows(xp, each, axis), best_real(xp)) for each in (x, gradient))
     weights = _step(xp, rows, step * slope)
-    return _scaled(xp, x, weights, radius, upper, axis)
+    return _scaled(xp, x, weights, radius, upper, axis, mask)
 
 
 def _step(xp: Any, x: Any, slope: Any) -> Any:
@@ -131,10 +147,10 @@ def _step(xp: Any, x: Any, slope: Any) -> Any:
         logs = xp.where((x == 0) & ~xp.isnan(slope), -math.inf, xp.log(x) - slope)
         # logarithms say which entry is largest, and would lose the digits of extreme ones
         pivot = xp.argmax(detach(logs), axis=-1, keepdims=True)
-        top, least = (xp.take_along_axis(detach(each), pivot, axis=-1) for each in (x, slope))
+        top, least = (take_at(xp, detach(each), pivot) for each in (x, slope))
         half = xp.exp((least - slope) / 2)
         weights = xp.where(logs == -math.inf, 0.0, x / top * half * half)
-        return xp.where(xp.take_along_axis(logs, pivot, axis=-1) > -math.inf, weights, math.nan)
+        return xp.where(take_at(xp, logs, pivot) > -math.inf, weights, math.nan)
 
 
 def _check(xp: Any, right: Any, message: str) -> None:
@@ -143,9 +159,15 @@ def _check(xp: Any, right: Any, message: str) -> None:
         raise ValueError(message)
 
 
-def _scaled(xp: Any, x: Any, weights: Any, radius: Any, upper: Any, axis: int) -> Any:
-    """Return the rows ``weights``, scaled to the sum ``radius`` below ``upper``, in the shape of ``x``."""
+def _scaled(xp: Any, x: Any, weights: Any, radius: Any, upper: Any, axis: int, mask: Any) -> Any:
+    """Return the rows ``weights``, scaled to the sum ``radius`` below ``upper``, in the shape of ``x``.
+
+    Rows without an entry in the mask are 0; the others have no weight outside of it.
+    """
     radii = per_row(xp, radius, x, axis, "radius", lambda r: r >= 0, "finite and not negative")[:, None]
+    none = None if mask is None else ~xp.any(to_rows(xp, mask, axis), axis=-1, keepdims=True)
+    if none is not None:  # of anything the multiple of sum 0
+        weights, radii = xp.where(none, 1.0, weights), xp.where(none, 0.0, radii)
     _check(xp, ~xp.isnan(weights), "x must have entries above 0 along the axis, got none in a row, or a NaN")
     r = xp.astype(radii, weights.dtype)
     if upper is None:
@@ -174,7 +196,7 @@ def _capped(xp: Any, weights: Any, caps: Any) -> Any:
     free = ((1 - before) <= ratios * left) | (weight == 0)
     # the factor from the free entries themselves, which is more exact than the running sums
     first = xp.sum(xp.astype(~free, xp.int64), axis=-1, keepdims=True)
-    edge = xp.take_along_axis(ratios, xp.minimum(first, ratios.shape[-1] - 1), axis=-1)
+    edge = take_at(xp, ratios, xp.minimum(first, ratios.shape[-1] - 1))
     capped = (ratio < edge) | (first >= ratios.shape[-1])
     rest = 1 - xp.sum(xp.where(capped & (weights > 0), caps, 0.0), axis=-1, keepdims=True)
     total = xp.sum(xp.where(capped, 0.0, weights), axis=-1, keepdims=True)

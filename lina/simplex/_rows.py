@@ -100,7 +100,7 @@ def per_row(xp: Any, value: Any, x: Any, axis: int, name: str, allowed: Callable
     """
     shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
     if not _is_array(value):
-        number = check_number(value, name, allowed, wanted)
+        number = _within_single(check_number(value, name, allowed, wanted), x)
         return xp.full((math.prod(shape),), number, dtype=x.dtype, device=_device(x))
     if "float" not in dtype_name(value):
         raise TypeError(f"{name} must be a number or an array of floats, got dtype {dtype_name(value)}")
@@ -112,6 +112,13 @@ def per_row(xp: Any, value: Any, x: Any, axis: int, name: str, allowed: Callable
     if not is_lazy(spread) and not is_torch(spread) and not bool(xp.all(right)):
         raise ValueError(f"{name} must be {wanted}, got {int(xp.sum(xp.astype(~right, xp.int64)))} other entries")
     return xp.where(right, spread, math.nan)
+
+
+def _within_single(number: float, x: Any) -> float:
+    """Return a number that stays finite, and above 0 if it is, in the dtype of ``x``."""
+    if dtype_name(x) != "float32" or number == 0:
+        return number
+    return math.copysign(min(max(abs(number), 2.0**-149), (2 - 2.0**-23) * 2.0**127), number)
 
 
 def per_entry(xp: Any, value: Any, x: Any, axis: int, name: str) -> Any:
@@ -189,6 +196,18 @@ def quiet(x: Any = None) -> Any:
 def largest(xp: Any, x: Any) -> Any:
     """Return the largest entry of each row, (rows, 1)."""
     return xp.max(detach(x), axis=-1, keepdims=True)
+
+
+def places(xp: Any, rows: Any) -> Any:
+    """Return 0..n - 1 for rows (rows, n)."""
+    return xp.arange(rows.shape[-1], dtype=xp.int64, device=None if is_lazy(rows) else rows.device)
+
+
+def take_at(xp: Any, x: Any, place: Any) -> Any:
+    """Return the entries of rows ``x`` (rows, n) at ``place`` (rows, 1)."""
+    if hasattr(xp, "take_along_axis"):
+        return xp.take_along_axis(x, place, axis=-1)
+    return xp.sum(xp.where(places(xp, x) == place, x, 0), axis=-1, keepdims=True)  # dask
 
 
 def tempered(xp: Any, x: Any, temperature: Any) -> Any:

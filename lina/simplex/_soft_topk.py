@@ -53,7 +53,8 @@ def soft_topk(
     regularizer : {"quadratic", "entropic"}
         H = - sum p^2 / 2: the projection onto the capped simplex, with weights exactly 0 and 1
         (`project_capped_simplex`). Or H = - sum p log p + (1 - p) log(1 - p): p = sigmoid(x / temperature - tau),
-        always strictly between and infinitely often differentiable.
+        strictly between but for rounding, which makes 0 and 1 of what is nearer to them than the dtype can tell, and
+        infinitely often differentiable.
     axis : int
         The axis along which p sums to k, default the last.
     where : array of bool, optional

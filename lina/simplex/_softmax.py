@@ -3,17 +3,21 @@
 import math
 from typing import Any
 
+from lina._core.kernels import kernel
 from lina.simplex._project_simplex import open_pair
 from lina.simplex._rows import (
     check_axis,
     check_mask,
     check_temperature,
+    detach,
     from_rows,
     largest,
     offset,
     open_real,
     over_rows,
+    places,
     quiet,
+    take_at,
     tempered,
     to_rows,
     worth_calling,
@@ -87,12 +91,14 @@ def log_softmax(x: Any, *, axis: int = -1, where: Any = None, temperature: Any =
     axis, mask = check_axis(x, axis), check_mask(xp, where, x)
     heat = check_temperature(xp, temperature, x, axis)
 
-    def rows(values: Any) -> Any:
-        z = tempered(xp, values, heat)
-        z = offset(xp, z, largest(xp, z))
-        return z - xp.log(xp.sum(xp.exp(z), axis=-1, keepdims=True))
-
-    return over_rows(xp, x, rows, axis=axis, mask=mask, masked_value=-math.inf)
+    return over_rows(
+        xp,
+        x,
+        lambda rows: log_softmax_rows(xp, tempered(xp, rows, heat)),
+        axis=axis,
+        mask=mask,
+        masked_value=-math.inf,
+    )
 
 
 def logsumexp(x: Any, *, axis: int = -1, where: Any = None, temperature: Any = 1.0) -> Any:
@@ -118,13 +124,15 @@ def logsumexp(x: Any, *, axis: int = -1, where: Any = None, temperature: Any = 1
     heat = check_temperature(xp, temperature, x, axis)
 
     def rows(values: Any) -> Any:
-        top = largest(xp, values)
-        z = offset(xp, values, top) if heat is None else tempered(xp, values, heat)
-        above = xp.log(xp.sum(xp.exp(z), axis=-1, keepdims=True))
+        own = kernel("logsumexp", xp) if heat is None else None
+        if own is not None:
+            return own(values)
+        top, above = log_normaliser_rows(xp, tempered(xp, values, heat))
+        if heat is not None:
+            with quiet(x):
+                top, above = largest(xp, values), above * heat[:, None]
         finite = xp.isfinite(top)
-        with quiet(x):
-            above = above if heat is None else above * heat[:, None]
-            return xp.where(finite, xp.where(finite, top, 0.0) + above, top)
+        return xp.where(finite, xp.where(finite, top, 0.0) + above, top)
 
     return xp.squeeze(over_rows_to_one(xp, x, rows, axis, mask), axis=axis)
 
@@ -143,6 +151,34 @@ def softmax_rows(xp: Any, x: Any) -> Any:
         return fast(x)
     weights = xp.exp(offset(xp, x, largest(xp, x)))
     return weights / xp.sum(weights, axis=-1, keepdims=True)
+
+
+def log_softmax_rows(xp: Any, x: Any) -> Any:
+    """Return the logarithm of the softmax of the rows of ``x`` (rows, n)."""
+    fast = worth_calling("log_softmax", xp, x)
+    if fast is not None:
+        return fast(x)
+    top, above = _log_normaliser_body(xp, x)
+    return offset(xp, x, top) - above
+
+
+def log_normaliser_rows(xp: Any, x: Any) -> tuple[Any, Any]:
+    """Return the largest entry of each row of ``x`` (rows, n), and log sum exp(x - that), both (rows, 1)."""
+    fast = worth_calling("log_normaliser", xp, x)
+    return _log_normaliser_body(xp, x) if fast is None else fast(x)
+
+
+def _log_normaliser_body(xp: Any, x: Any) -> tuple[Any, Any]:
+    """Return the same in array code.
+
+    The sum is that of the others beside the largest, exp(x - largest) = 1 exactly: so its logarithm has digits near 0.
+    """
+    first = xp.argmax(detach(x), axis=-1, keepdims=True)
+    top = take_at(xp, x, first)
+    others = xp.where(places(xp, x) == first, 0.0, xp.exp(offset(xp, x, top)))
+    # the sum is NaN where the largest is, or where there is none
+    whole = xp.sum(others, axis=-1, keepdims=True)
+    return top, xp.where(top > -math.inf, xp.log1p(whole), math.nan)
 
 
 def softmax_vjp(p: Any, cotangent: Any, *, axis: int = -1, temperature: Any = 1.0) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_rank
+from lina._core.array import check_rank, is_lazy
 from lina._core.kernels import kernel
 from lina.simplex._rows import (
     best_real,
@@ -18,6 +18,7 @@ from lina.simplex._rows import (
     check_number,
     check_temperature,
     detach,
+    is_torch,
     largest,
     offset,
     open_real,
@@ -221,9 +222,16 @@ def keep_topk(xp: Any, z: Any, k: int) -> Any:
 
 def _first_largest(xp: Any, z: Any, edge: Any, count: Any) -> Any:
     """Return which ``count`` entries are the largest, ``edge`` (rows, 1) being the smallest of them."""
+    reached = z >= edge
+    if not is_lazy(z) and not is_torch(z) and bool(xp.all(_count(xp, reached) <= count)):  # no ties beyond the edge
+        return reached
     above, tied = z > edge, z == edge
-    room = count - xp.sum(xp.astype(above, xp.int64), axis=-1, keepdims=True)
+    room = count - _count(xp, above)
     return above | (tied & (_running_sum(xp, tied, xp.int32) <= room))
+
+
+def _count(xp: Any, which: Any) -> Any:
+    return xp.sum(xp.astype(which, xp.int64), axis=-1, keepdims=True)
 
 
 def _running_sum(xp: Any, x: Any, dtype: Any) -> Any:
@@ -238,7 +246,7 @@ def _keep_topp(xp: Any, z: Any, p: float) -> Any:
     tail = _running_sum(xp, xp.exp(ordered), best_real(xp))
     enough = tail > (1 - p) * tail[..., -1:]
     # where p is so small that the whole sum rounds to 1 - p of it, the largest entry still stays
-    count = xp.maximum(xp.sum(xp.astype(enough, xp.int64), axis=-1, keepdims=True), xp.asarray(1))
+    count = xp.maximum(_count(xp, enough), xp.asarray(1))
     edge = xp.min(xp.where(enough | (ordered == 0), ordered, math.inf), axis=-1, keepdims=True)
     return _first_largest(xp, z, edge, count)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, check_option, conjugate, is_lazy, open_door
+from lina._core.array import check_finite, check_option, conjugate, is_lazy, open_door, where_is
 from lina.ssm._discretize_expm import expm
 from lina.ssm._systems_arrays import check_overflow, check_square, check_step, coupling, namespace
 
@@ -117,7 +117,7 @@ def _hold(xp: Any, A: Any, B: Any, dt: Any) -> tuple[Any, Any]:
     exponent = xp.where(some, xp.floor(xp.log2(xp.where(some, largest, xp.ones_like(largest)))), xp.zeros_like(largest))
     half = 2 ** xp.floor(exponent / 2)  # in two steps: a power of two or its reciprocal may be beyond the dtype
     rest = 2 ** (exponent - xp.floor(exponent / 2))
-    below = xp.zeros((*batch, m, n + m), dtype=A.dtype, device=A.device)
+    below = xp.zeros((*batch, m, n + m), dtype=A.dtype, device=where_is(A))
     joint = xp.concat([xp.concat([A, B / half / rest], axis=-1), below], axis=-2)
     check_overflow(xp, joint, "A")
     E = expm(xp, joint)
@@ -126,7 +126,7 @@ def _hold(xp: Any, A: Any, B: Any, dt: Any) -> tuple[Any, Any]:
 
 def _transform(xp: Any, A: Any, B: Any, dt: Any, alpha: float) -> tuple[Any, Any]:
     A, B = A * dt, B * dt
-    identity = xp.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    identity = xp.eye(A.shape[-1], dtype=A.dtype, device=where_is(A))
     if alpha == 0:
         return identity + A, B
     batch = (B[..., :1, :1] + A[..., :1, :1]).shape[:-2]
@@ -190,7 +190,8 @@ def discretize_dplr(
     D = _reciprocal(xp, 1 - weight * w)
     left, right = D[..., None, :] * P, conjugate(xp, D)[..., None, :] * Q
     rows = dt[..., None]
-    S = xp.eye(P.shape[-2], dtype=xp.real(dt).dtype, device=D.device) + weight * xp.real(rows) * coupling(xp, Q, left)
+    identity = xp.eye(P.shape[-2], dtype=xp.real(dt).dtype, device=where_is(D))
+    S = identity + weight * xp.real(rows) * coupling(xp, Q, left)
     solved = xp.astype(_apply_inverse(xp, xp.matrix_transpose(S), left), Lambda.dtype)
     driven = xp.astype(coupling(xp, right, B[..., None, :]), Lambda.dtype)  # Q^* D B, shape (..., r, 1)
     Bd = dt * (D * B - weight * dt * xp.sum(driven * solved, axis=-2))

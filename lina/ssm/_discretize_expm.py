@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from lina._core.array import is_lazy, scalar
+from lina._core.array import is_lazy, scalar, where_is
 from lina._core.kernels import kernel
 
 # Coefficients of the [13/13] Pade approximant (Higham, SIAM J. Matrix Anal. Appl. 26 (2005) 1179, table 2.3).
@@ -43,7 +43,7 @@ def expm(xp: Any, A: Any) -> Any:
 
 def _pade(xp: Any, A: Any) -> Any:
     c = _PADE
-    one = xp.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    one = xp.eye(A.shape[-1], dtype=A.dtype, device=where_is(A))
     A2 = xp.matmul(A, A)
     A4 = xp.matmul(A2, A2)
     A6 = xp.matmul(A4, A2)

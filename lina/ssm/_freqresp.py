@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, dtype_name, open_door, to_numpy
+from lina._core.array import check_finite, dtype_name, open_door, to_numpy, where_is
 from lina.ssm._generating_function import generating_function, state_array
 from lina.ssm._resolvent import check_no_pole, resolvent
 from lina.ssm._systems_arrays import complex_dtype, namespace, widened_array
@@ -60,6 +60,6 @@ def freqresp(system: Any, omega: Any) -> Any:
     angles = to_numpy(omega).astype("float64")
     if system.is_discrete:
         return generating_function(system, np.exp(-1j * system.dt * angles))
-    p = xp.asarray((1j * angles).ravel(), dtype=complex_dtype(xp, widened_array(xp, like)), device=like.device)
+    p = xp.asarray((1j * angles).ravel(), dtype=complex_dtype(xp, widened_array(xp, like)), device=where_is(like))
     G = check_no_pole(xp, resolvent(system, p, xp.ones_like(p)), "omega")
     return xp.reshape(G, (*G.shape[:-1], *angles.shape))

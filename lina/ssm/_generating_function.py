@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, check_rank, open_door
+from lina._core.array import check_finite, check_rank, open_door, where_is
 from lina.ssm._convert.output_after import output_after, tail_numerator
 from lina.ssm._resolvent import check_no_pole, resolvent
 from lina.ssm._systems import DenseSystem, DiagonalSystem, DPLRSystem, RationalSystem
@@ -122,14 +122,15 @@ def _points(xp: Any, z: Any, like: Any) -> Any:
     found, z = open_door(z=z)
     check_finite(found, z, "z")
     if found is not xp:
-        z = xp.asarray(np.asarray(z, dtype=np.complex128), device=like.device)
-    wide = complex_dtype(xp, z) if hasattr(z, "requires_grad") else xp.complex128
-    return xp.reshape(xp.astype(z, wide, copy=False), (math.prod(z.shape),))
+        z = xp.asarray(np.asarray(z, dtype=np.complex128), device=where_is(like))
+    z = xp.astype(z, complex_dtype(xp, z), copy=False)
+    z = z if hasattr(z, "requires_grad") else widened_array(xp, z)
+    return xp.reshape(z, (math.prod(z.shape),))
 
 
 def _rational(xp: Any, system: RationalSystem, z: Any, count: int | None, length: int | None) -> Any:
     a, b = system.a, system.b
-    one = xp.ones((*a.shape[:-1], 1), dtype=a.dtype, device=a.device)
+    one = xp.ones((*a.shape[:-1], 1), dtype=a.dtype, device=where_is(a))
     whole = xp.concat([one, a], axis=-1)
     tail = None if length is None else tail_numerator(a, b, length)
     if count is not None:
@@ -153,7 +154,7 @@ def _at_roots_of_unity(xp: Any, c: Any, count: int) -> Any:
     """Return the polynomial (..., d) at exp(-2 pi i k / count), k = 0..count // 2: coefficients count apart add up."""
     folds = max(1, -(-c.shape[-1] // count))
     missing = folds * count - c.shape[-1]
-    padded = xp.concat([c, xp.zeros((*c.shape[:-1], missing), dtype=c.dtype, device=c.device)], axis=-1)
+    padded = xp.concat([c, xp.zeros((*c.shape[:-1], missing), dtype=c.dtype, device=where_is(c))], axis=-1)
     folded = xp.sum(xp.reshape(padded, (*c.shape[:-1], folds, count)), axis=-2)
     if is_complex(c):
         return xp.fft.fft(folded)[..., : count // 2 + 1]
@@ -174,7 +175,7 @@ def _constant(xp: Any, values: Any, like: Any) -> Any:
     """Return complex numbers in the library and precision of ``like``."""
     wanted = complex_dtype(xp, like)
     if isinstance(values, np.ndarray) and xp is not namespace(values):
-        return xp.asarray(values.astype("complex128"), dtype=wanted, device=like.device)
+        return xp.asarray(values.astype("complex128"), dtype=wanted, device=where_is(like))
     return xp.astype(values, wanted, copy=False)
 
 

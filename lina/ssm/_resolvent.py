@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import conjugate, is_lazy
+from lina._core.array import conjugate, is_lazy, where_is
 from lina._core.kernels import kernel
 from lina.ssm._systems import DenseSystem, DiagonalSystem, DPLRSystem
 from lina.ssm._systems_arrays import complex_dtype, namespace, widened, widened_array
@@ -54,7 +54,7 @@ def _dplr(xp: Any, system: DPLRSystem, p: Any, q: Any) -> Any:
     q = q[..., None, None]
     if size == 2:
         return F[..., 0, 0] - (q * F[..., :1, 1:] * F[..., 1:, :1] / (1 + q * F[..., 1:, 1:]))[..., 0, 0]
-    inner = xp.eye(size - 1, dtype=F.dtype, device=F.device) + q * F[..., 1:, 1:]
+    inner = xp.eye(size - 1, dtype=F.dtype, device=where_is(F)) + q * F[..., 1:, 1:]
     solved = xp.linalg.solve(inner, F[..., 1:, :1])
     return F[..., 0, 0] - (q * xp.matmul(F[..., :1, 1:], solved))[..., 0, 0]
 
@@ -89,7 +89,7 @@ def _dense(xp: Any, system: DenseSystem, p: Any, q: Any) -> Any:
         return fast(system.A, system.B, system.C, p, q)
     n = system.state_size
     A, B, C = (xp.astype(x, complex_dtype(xp, x)) for x in (system.A, system.B, system.C))
-    identity = xp.eye(n, dtype=A.dtype, device=A.device)
+    identity = xp.eye(n, dtype=A.dtype, device=where_is(A))
     m = max(p.shape[-1], q.shape[-1])
     p, q = (xp.broadcast_to(x, (*x.shape[:-1], m))[..., None, None] for x in (p, q))
     count = max(1, _BLOCK // (n * n * max(1, math.prod(system.batch))))

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
 from lina._core.array import (
     check_finite,
@@ -16,7 +16,9 @@ from lina._core.array import (
     open_door,
     real_dtype,
     scalar,
+    where_is,
 )
+from lina._core.array import widened_array as widened_array  # the other files of the room take it from here
 
 
 def open_parts(*, as_complex: bool = False, **arrays: Any) -> tuple[Any, ...]:
@@ -72,7 +74,7 @@ def check_step(xp: Any, dt: Any, like: Any) -> Any:
     """Return the step as a real array in the precision of ``like``, of the shape of leading axes; it is positive."""
     if isinstance(dt, (bool, str, bytes)) or dt is None:
         raise TypeError(f"dt must be a positive number or an array of them, got {type(dt).__name__}")
-    if not hasattr(dt, "requires_grad") and (not hasattr(dt, "shape") or dt.shape == ()):
+    if not hasattr(dt, "requires_grad") and not is_lazy(dt) and getattr(dt, "shape", ()) == ():
         dt = np.asarray(dt)
     found, dt = open_door(dt=dt)
     if is_complex(dt):
@@ -81,7 +83,7 @@ def check_step(xp: Any, dt: Any, like: Any) -> Any:
     if not is_lazy(dt) and not bool(found.all(dt > 0)):
         raise ValueError(f"dt must be positive, got {scalar(found.min(dt))}")
     if found is not xp and isinstance(dt, np.ndarray):
-        return xp.asarray(dt, dtype=real_dtype(xp, like), device=None if is_lazy(like) else device(like))
+        return xp.asarray(dt, dtype=real_dtype(xp, like), device=where_is(like))
     return xp.astype(dt, real_dtype(xp, like), copy=False)
 
 
@@ -118,12 +120,6 @@ def namespace(x: Any) -> Any:
 def coupling(xp: Any, X: Any, Y: Any) -> Any:
     """Return X^* Y over conjugate pairs, real: (..., r, n) and (..., k, n) to (..., r, k)."""
     return 2 * xp.real(xp.matmul(conjugate(xp, X), xp.matrix_transpose(Y)))
-
-
-def widened_array(xp: Any, x: Any) -> Any:
-    """Return ``x`` in double precision where the library has it."""
-    wanted = "complex128" if is_complex(x) else "float64"
-    return xp.astype(x, getattr(xp, wanted, x.dtype), copy=False)
 
 
 def widened(system: Any) -> Any:

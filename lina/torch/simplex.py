@@ -128,4 +128,37 @@ entmax = register_op(
 
 def softmax(x: torch.Tensor) -> torch.Tensor:
     """Return the softmax of the rows of ``x`` (rows, n) by torch's own, with entries +inf taken care of."""
-    return torch.softmax(offset(torch_namespace, x, largest(torch_namespace, x)), dim=-1)
+    p = torch.softmax(x, dim=-1)
+    return p if _known_numbers(p) else torch.softmax(offset(torch_namespace, x, largest(torch_namespace, x)), dim=-1)
+
+
+def log_softmax(x: torch.Tensor) -> torch.Tensor:
+    """Return the logarithm of the same."""
+    log_p = torch.log_softmax(x, dim=-1)
+    if _known_numbers(log_p):
+        return log_p
+    return torch.log_softmax(offset(torch_namespace, x, largest(torch_namespace, x)), dim=-1)
+
+
+def logsumexp(x: torch.Tensor) -> torch.Tensor:
+    """Return the logarithm of the sum of the exponentials of each row of ``x`` (rows, n), (rows, 1).
+
+    By torch's own, whose gradient is NaN where the sum is infinite; there it is 0.
+    """
+    value = torch.logsumexp(x, dim=-1, keepdim=True)
+    if _known_numbers(value - value):
+        return value
+    top = largest(torch_namespace, x)
+    finite = torch.isfinite(top)
+    above = torch.logsumexp(torch.where(finite, x - top, 0.0), dim=-1, keepdim=True)
+    return torch.where(finite, torch.where(finite, top, 0.0) + above, top)
+
+
+def _known_numbers(p: torch.Tensor) -> bool:
+    """Whether no row is NaN, as torch makes those with +inf; False where values cannot be looked at, or only slowly."""
+    if torch.compiler.is_compiling() or p.device.type != "cpu":
+        return False
+    try:
+        return not bool(torch.isnan(p.detach()[:, :1]).any())
+    except RuntimeError:  # within vmap
+        return False

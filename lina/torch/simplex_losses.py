@@ -3,19 +3,55 @@
 from typing import Any
 
 import torch
+from array_api_compat import numpy as numpy_namespace
 from array_api_compat import torch as torch_namespace
 
-from lina._core.array import refuse_gradient
+from lina._core.array import refuse_gradient, to_numpy
 from lina.simplex._fenchel_young import loss_rows
 from lina.simplex._perturb_max import laplacian_product, probabilities
+from lina.simplex._rows import offset
 from lina.simplex._soft_topk import entropic_weights
-from lina.simplex._softmax import weighted_centred
+from lina.simplex._softmax import log_normaliser_rows, softmax_rows, weighted_centred
 from lina.torch._op import register_op
 
 
 def kth_largest(z: torch.Tensor, k: int) -> torch.Tensor:
     """Return the k-th largest entry of each row, (rows, 1)."""
     return torch.topk(z, k, dim=-1, sorted=True).values[..., k - 1 :]
+
+
+def _entropy_forward(z: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    rows, places = z.detach().reshape(-1, z.shape[-1]), index.reshape(-1, 1)
+    if z.device.type != "cpu":
+        top, above = log_normaliser_rows(torch_namespace, rows)
+    else:
+        top, above = (torch.from_numpy(each) for each in log_normaliser_rows(numpy_namespace, to_numpy(rows)))
+    at = offset(torch_namespace, torch.take_along_dim(rows, places, dim=-1), top)
+    return (above - at).reshape(index.shape)
+
+
+def _entropy_fake(z: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    return z.new_empty(index.shape)
+
+
+def _entropy_save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _entropy_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    z, index = ctx.saved_tensors
+    weighted = softmax_rows(torch_namespace, z.reshape(-1, z.shape[-1])).reshape(z.shape) * grad
+    return weighted.scatter_add(-1, index, -grad), None
+
+
+cross_entropy = register_op(
+    "cross_entropy",
+    "(Tensor z, Tensor index) -> Tensor",
+    forward=_entropy_forward,
+    fake=_entropy_fake,
+    save=_entropy_save,
+    backward=_entropy_backward,
+)
 
 
 def _perturb_forward(z: torch.Tensor, noise: str, nodes: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -97,7 +97,9 @@ def classes():
     """Return the result classes that the rooms export; of a class with subclasses these."""
     rooms = (lina.linalg, lina.simplex, lina.simplex.flow)
     found = [each for room in rooms for each in vars(room).values() if isinstance(each, type)]
-    found = [each for each in found if each is not lina.linalg.RowBlocks and not issubclass(each, lina.simplex.flow.Energy)]
+    found = [
+        each for each in found if each is not lina.linalg.RowBlocks and not issubclass(each, lina.simplex.flow.Energy)
+    ]
     return sorted({kind for each in found for kind in each.__subclasses__() or [each]}, key=lambda kind: kind.__name__)
 
 

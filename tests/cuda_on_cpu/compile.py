@@ -22,7 +22,8 @@ FAULTS = {
     4: "shuffle with a partial mask",
 }
 
-_KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(\w+)\s*\(([^)]*)\)')
+_BOUNDS = r"(?:__launch_bounds__\([^)]*\)\s+)?"
+_KERNEL = re.compile(rf'extern\s+"C"\s+__global__\s+{_BOUNDS}void\s+(\w+)\s*\(([^)]*)\)')
 _SHARED = re.compile(r"extern\s+__shared__\s+(\w+)\s+(\w+)\[\]")
 _UNIT = """\
 #include "{header}"

@@ -152,6 +152,12 @@ int launch(void (*kernel)(P...), void** arguments, const unsigned* grid, const u
 
 }  // namespace cuda_on_cpu
 
+inline void sincospi(double x, double* sine, double* cosine) {
+  const double half_turns = x - 2 * floor(x / 2);
+  *sine = sin(M_PI * half_turns);
+  *cosine = cos(M_PI * half_turns);
+}
+
 #define __syncthreads() cuda_on_cpu::wait(cuda_on_cpu::AT_BLOCK_BARRIER, __LINE__)
 #define __syncwarp(...) cuda_on_cpu::wait(cuda_on_cpu::AT_WARP_BARRIER, __LINE__)
 #define __shfl_xor_sync(mask, value, lanes) \

@@ -26,6 +26,7 @@ class FakeCupy:
     float32, float64, int32, inf = np.float32, np.float64, np.int32, np.inf
     ndarray = np.ndarray
     ascontiguousarray = staticmethod(np.ascontiguousarray)
+    asarray = staticmethod(np.asarray)
 
     def __init__(self, order: str = "forward", seed: int = 0) -> None:
         self.order, self.seed = order, seed

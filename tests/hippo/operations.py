@@ -25,7 +25,7 @@ from tests.operation import Operation, eps
 from tests.reference.hippo import legs_matrices, legs_projection, legs_states
 
 LIBRARIES = ("numpy", "numpy:readonly", "strict", "strictest", "torch", "jax")
-# Scans run on dask arrays too, as graphs of a task for each doubling of each coefficient: too slow to be of use.
+# The scans of LegS run on dask arrays too, as graphs of a task for each doubling of each coefficient: too slow to use.
 WITH_DASK = (*LIBRARIES, "dask")
 # One axis is enough; a batch of one and a signal of one sample are results, which the largest numbers may leave.
 ANY_BATCH: dict[str, tuple[str, ...]] = {"1-d": (), "subnormal": (), "huge": ("OverflowError",)}
@@ -229,7 +229,15 @@ ROWS = [
         backends=WITH_DASK,
     ),
     row("legs_solve (batch)", lambda b: legs_solve(b, 0.3), (500, 40), dense("l", 0.3), 60, argument="b"),
-    row("lti_scan", lambda u: lti_scan(u, 9, theta=30.0), (3, 100), looped(9, 30.0, False), 200, memory=40.0),
+    row(
+        "lti_scan",
+        lambda u: lti_scan(u, 9, theta=30.0),
+        (3, 100),
+        looped(9, 30.0, False),
+        200,
+        memory=40.0,
+        backends=WITH_DASK,
+    ),
     row(
         "lti_scan (all states)",
         lambda u: lti_scan(u, 9, theta=30.0, return_all=True),
@@ -237,6 +245,7 @@ ROWS = [
         looped(9, 30.0, True),
         200,
         memory=12.0,
+        backends=WITH_DASK,
     ),
     row(
         "reconstruct",

@@ -233,9 +233,13 @@ def finite_or_marked(p: Any) -> dict[str, Any]:
     return {"X": xp.where(xp.isfinite(p), p, -1.0)}
 
 
+LIBRARIES = ("numpy", "numpy:readonly", "strict", "strictest", "torch", "jax")
+
+
 def row(name: str, call: Any, error: Any, **options: Any) -> Operation:
     """Return a row with what all mappings have in common."""
     common = {"arrays": numbers(7, 40), "hostile": ANY_REAL, "degree": 0, "outputs": marked, "argument": "x"}
+    common["backends"] = (*LIBRARIES, "dask")
     options = {**common, **options}
     return Operation(f"simplex.{name}", call=call, error=error, extensions=(), real=("X",), **options)
 
@@ -261,6 +265,7 @@ ROWS = [
         degree=1,
     ),
     row("project_capped_simplex", capped, against(reference_capped), degree=1),
+    row("project_capped_simplex (batch)", capped, against(reference_capped), arrays=numbers(60, 90), degree=1),
     row(
         "kl_project",
         lambda x: kl_project(x, size(x)),
@@ -273,6 +278,7 @@ ROWS = [
         "kl_project (capped)",
         lambda x: kl_project(x, size(x), upper=size(x) / min(20, length(x))),
         against(reference_kl_capped),
+        backends=LIBRARIES,  # dask takes no entries in a given order
         arrays=positive(7, 40),
         hostile={**NOT_NEGATIVE, "zeros": ("ValueError",)},
         degree=1,

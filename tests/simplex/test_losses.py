@@ -269,3 +269,58 @@ def test_bad_targets_are_named(loss, target, error, message):
 def test_bad_arguments_are_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@each
+@pytest.mark.parametrize("ignored", [-100, 2])
+def test_ignored_rows_are_zero_and_a_mean_is_over_the_others(loss, ignored):
+    rng = np.random.default_rng(0)
+    x, target = rng.standard_normal((3, 5, 4)), rng.integers(0, 4, (3, 5))
+    target[0, 1] = target[2, 3] = ignored
+    keep = target != ignored
+    inside = np.where(keep, target, 0)
+    values, slopes = loss(x, inside, return_gradient=True)
+    found, gradient = loss(x, target, ignore_index=ignored, return_gradient=True)
+    np.testing.assert_array_equal(found, np.where(keep, values, 0))
+    np.testing.assert_array_equal(gradient, np.where(keep[..., None], slopes, 0))
+    mean, slope = loss(x, target, ignore_index=ignored, reduction="mean", return_gradient=True)
+    assert mean.shape == ()
+    assert mean == pytest.approx(values[keep].mean(), rel=1e-14)
+    np.testing.assert_allclose(slope, gradient / keep.sum(), rtol=1e-14)
+    assert loss(x, target, ignore_index=ignored, reduction="sum") == pytest.approx(values[keep].sum(), rel=1e-14)
+    assert loss(x, inside, reduction="mean") == pytest.approx(values.mean(), rel=1e-14)
+    assert np.isnan(loss(x, np.full((3, 5), -1), ignore_index=-1, reduction="mean"))
+
+
+def test_a_row_left_out_altogether_is_not_in_the_mean():
+    x, mask = np.random.default_rng(0).standard_normal((4, 3)), np.ones((4, 3), dtype=bool)
+    mask[1] = False
+    values = cross_entropy(x, [0, 1, 2, 0])
+    assert cross_entropy(x, [0, 1, 2, 0], where=mask, reduction="mean") == pytest.approx(values[[0, 2, 3]].mean())
+
+
+@each
+def test_what_cannot_be_ignored_or_reduced_is_named(loss):
+    x = np.zeros((2, 3))
+    with pytest.raises(TypeError, match="ignore_index must be an int beside a target of integers, got float"):
+        loss(x, [0, 1], ignore_index=1.0)
+    with pytest.raises(TypeError, match=r"ignore_index must be .* got a target of distributions"):
+        loss(x, np.full((2, 3), 1 / 3), ignore_index=1)
+    with pytest.raises(ValueError, match="reduction must be one of 'none', 'mean', 'sum', got 'average'"):
+        loss(x, [0, 1], reduction="average")
+    with pytest.raises(ValueError, match="target must hold classes in"):
+        loss(x, [0, -7], ignore_index=-8)
+
+
+@pytest.mark.parametrize("rows", [3, 3000])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_long_and_short_batches_have_the_same_losses_and_gradients(rows, dtype):
+    rng = np.random.default_rng(0)
+    x, target = (4 * rng.standard_normal((rows, 9))).astype(dtype), rng.integers(0, 9, rows)
+    value, gradient = cross_entropy(x, target, return_gradient=True)
+    for i in range(3):
+        expected = exact_cross_entropy(x[i], np.eye(9)[target[i]])
+        assert value[i] == pytest.approx(expected, rel=30 * float(np.finfo(dtype).eps))
+        np.testing.assert_allclose(
+            gradient[i], softmax(x[i].astype(float)) - np.eye(9)[target[i]], atol=2 * np.finfo(dtype).eps
+        )

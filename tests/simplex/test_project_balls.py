@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lina.simplex import project_l1_ball, project_simplex, project_sparse_simplex
+from lina.simplex import project_l1_ball, project_l1_ball_vjp, project_simplex, project_sparse_simplex, softmax
 from tests.reference.simplex import exact_projection
 
 
@@ -79,3 +79,30 @@ def test_the_sparse_simplex_along_an_axis_with_missing_entries():
         project_sparse_simplex(x, 4, axis=0)
     with pytest.raises(TypeError, match="k must be an int"):
         project_sparse_simplex(x, 2.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 2, 6])
+@pytest.mark.parametrize("size", [1e-320, 1e-300, 1.0, 1e300, 1.7e308])
+def test_the_ball_keeps_its_digits_at_every_scale_of_radius_and_entries(size, n, dtype):
+    rng = np.random.default_rng(n)
+    largest = float(np.finfo(dtype).max)
+    for radius in (min(r, largest) for r in (1e-320, 1e-300, 1e-160, 1.0, 1e160, 1e300, 1.7e308)):
+        x = (rng.uniform(-1, 1, n) * min(size, largest)).astype(dtype)
+        p = project_l1_ball(x, radius)
+        if np.abs(x.astype(np.longdouble)).sum() <= radius:
+            assert p.tolist() == x.tolist()
+            continue
+        expected, _ = exact_projection([abs(v) for v in x.tolist()], radius)
+        rounding = 8 * np.finfo(dtype).eps * float(max(expected)) + 1.5 * float(np.finfo(dtype).smallest_subnormal)
+        for found, wanted, entry in zip(p.tolist(), expected, x.tolist(), strict=True):
+            assert abs(float(wanted) * np.sign(entry) - found) <= rounding
+        assert np.isfinite(project_l1_ball_vjp(p, np.full_like(x, largest / 2), radius=radius)).all()
+
+
+def test_options_beyond_single_precision_are_the_nearest_in_it():
+    x = np.array([0.0, 1.0, 3.0], dtype=np.float32)
+    assert softmax(x, temperature=1e-300).tolist() == [0.0, 0.0, 1.0]
+    np.testing.assert_allclose(softmax(x, temperature=1e300), 1 / 3, rtol=1e-6)
+    assert project_l1_ball(x, 1e300).tolist() == x.tolist()
+    assert project_simplex(x, 1e-300).max() <= 2e-45

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lina._numba import project_capped_simplex as kernels
 from lina.simplex import project_capped_simplex, project_simplex
 from tests.reference.simplex import exact_capped
 
@@ -100,3 +101,87 @@ def test_single_precision_is_summed_in_double():
 def test_what_does_not_fit_is_named(options, error, message):
     with pytest.raises(error, match=message):
         project_capped_simplex(np.ones((2, 3)), **options)
+
+
+def by_body(x, lower, upper, total):
+    """Return the projection without the kernel: arrays of bounds are beyond it."""
+    return project_capped_simplex(x, lower=np.full_like(x, lower), upper=np.full_like(x, upper), total=total)
+
+
+@given(
+    n=st.sampled_from([1, 2, 3, 17, 64, 65, 300, 5000]),
+    seed=st.integers(0, 10**6),
+    size=st.sampled_from([1e-5, 1.0, 1e6]),
+    share=st.sampled_from([0.0, 1e-3, 0.3, 0.5, 0.9, 1.0]),
+    whole=st.booleans(),
+)
+def test_the_kernel_is_the_body(n, seed, size, share, whole):
+    rng = np.random.default_rng(seed)
+    x = size * rng.standard_normal((1 + 4096 // n, n)) + rng.choice([0, 1e8])
+    x = np.round(x) if whole else x
+    lower, upper = -rng.random() * rng.choice([0, size]), rng.random() * rng.choice([1, size])
+    total = n * (lower + (upper - lower) * share)
+    p = project_capped_simplex(x, lower=lower, upper=upper, total=total)
+    rounding = 8 * np.finfo(float).eps * (n * max(-lower, upper))
+    np.testing.assert_allclose(p, by_body(x, lower, upper, total), atol=rounding)
+    np.testing.assert_allclose(p.sum(axis=1), total, atol=rounding)
+    assert np.all((lower <= p) & (p <= upper))
+
+
+def test_rows_that_the_kernel_leaves_are_done_as_well():
+    x = np.random.default_rng(0).standard_normal((9, 1000))
+    x[1, 3], x[2, 4], x[3, 5], x[4, 6], x[5, 7] = np.nan, np.inf, -np.inf, 1.7e308, -1.7e308
+    p = project_capped_simplex(x, total=5.0)
+    assert np.isnan(p[1]).all()
+    keep = [0, 2, 3, 4, 5, 6, 7, 8]
+    np.testing.assert_allclose(p[keep], by_body(x[keep], 0.0, 1.0, 5.0), atol=1e-14)
+    assert p[2, 4] == p[4, 6] == 1
+    assert p[3, 5] == p[5, 7] == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_compiled_kernel_equals_its_interpreted_functions_on_a_thousand_inputs(dtype, monkeypatch):
+    rng, cases = np.random.default_rng(0), []
+    for trial in range(1000):
+        n = int(rng.integers(1, 20)) if trial % 50 else 130
+        x = (10.0 ** rng.integers(-3, 4) * rng.standard_normal((1, n))).astype(dtype)
+        x = np.round(x) if trial % 3 == 0 else x
+        if trial % 17 == 0:
+            x[0, rng.integers(n)] = rng.choice([np.nan, np.inf, -np.inf])
+        lower, upper = -rng.random() * rng.choice([0, 1]), rng.random()
+        cases.append(
+            (x, lower, upper, np.array([n * (lower + (upper - lower) * rng.choice([0, 0.1, rng.random(), 1]))]))
+        )
+    compiled = [kernels.project_capped_simplex(*case) for case in cases]
+    for name, value in list(vars(kernels).items()):
+        if hasattr(value, "py_func"):
+            monkeypatch.setattr(kernels, name, value.py_func)
+    for case, (p, failed) in zip(cases, compiled, strict=True):
+        with np.errstate(all="ignore"):
+            expected = kernels.project_capped_simplex(*case)
+        np.testing.assert_array_equal(failed, expected[1])
+        np.testing.assert_array_equal(p[~failed], expected[0][~failed])
+
+
+def test_what_is_left_out_is_zero_and_the_rest_as_if_it_were_alone():
+    rng = np.random.default_rng(0)
+    x, mask = rng.standard_normal((6, 9)), rng.random((6, 9)) < 0.6
+    mask[:, 0], mask[2] = True, False
+    x[~mask] = np.nan
+    p = project_capped_simplex(x, lower=0.01, upper=0.9, where=mask)
+    assert not p[~mask].any()
+    for i in (0, 1, 3, 4, 5):
+        alone = project_capped_simplex(x[i][mask[i]], lower=0.01, upper=0.9)
+        np.testing.assert_allclose(p[i][mask[i]], alone, atol=1e-15)
+    with pytest.raises(ValueError, match="total must be between"):
+        project_capped_simplex(x, total=8.5, where=mask)
+    with pytest.raises(TypeError, match="where must be an array of booleans"):
+        project_capped_simplex(x, where=np.ones(9))
+
+
+@pytest.mark.parametrize("exponent", [-1022, -500, 600, 1000])
+def test_the_kernel_keeps_its_digits_at_extreme_scales(exponent):
+    x, scale = np.random.default_rng(1).uniform(-1, 1, (3000, 2)), 2.0**exponent
+    expected = project_capped_simplex(x, total=1.0)
+    found = project_capped_simplex(x * scale, upper=scale, total=scale) / scale
+    np.testing.assert_allclose(found, expected, atol=1e-15)

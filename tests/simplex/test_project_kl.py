@@ -93,3 +93,20 @@ def test_a_capped_mirror_step_is_the_projection_of_the_free_one():
 def test_what_has_no_projection_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("upper", [None, 0.7])
+def test_what_is_left_out_is_zero_and_the_rest_as_if_it_were_alone(upper):
+    rng = np.random.default_rng(0)
+    x, g, mask = rng.random((6, 9)), rng.standard_normal((6, 9)), rng.random((6, 9)) < 0.6
+    mask[:, 0], mask[2] = True, False
+    x[~mask], g[~mask] = -1.0, np.nan
+    p, q = kl_project(x, upper=upper, where=mask), prox_kl(x, g, 0.5, upper=upper, where=mask)
+    assert not p[~mask].any()
+    assert not q[~mask].any()
+    for i in (0, 1, 3, 4, 5):
+        alone, slope = x[i][mask[i]], g[i][mask[i]]
+        np.testing.assert_allclose(p[i][mask[i]], kl_project(alone, upper=upper), atol=1e-15)
+        np.testing.assert_allclose(q[i][mask[i]], prox_kl(alone, slope, 0.5, upper=upper), atol=1e-15)
+    with pytest.raises(ValueError, match=r"where must broadcast to \(6, 9\)"):
+        kl_project(x, where=np.ones((2, 9), dtype=bool))

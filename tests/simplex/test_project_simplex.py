@@ -124,7 +124,7 @@ def test_the_worst_sequence_for_removing_one_entry_a_pass_takes_less_than_the_bo
         z[k] = (total - 1) / k * (1 - 1e-9)
     expected, tau, _ = sorted_projection(z)
     for data in (z, np.sort(z), -np.geomspace(1e-300, 1, n), np.geomspace(1, 1e-300, n)[::-1] - 1):
-        with interpreted() as (module, _):
+        with interpreted() as (module, _, _):
             module.above = Mock(wraps=kernels.above)
             t = module.newton(data.copy(), n, -1.0, 1.0, np.empty(kernels.LANES))
         assert module.above.call_count < kernels.MOST_STEPS / 2
@@ -249,7 +249,7 @@ def test_sparsemax_of_a_temperature_is_that_of_the_quotient():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_compiled_kernels_are_their_interpreted_functions_on_a_thousand_inputs(dtype):
     rng = np.random.default_rng(0)
-    with interpreted() as (module, _):
+    with interpreted() as (module, _, _):
         for trial in range(1000):
             n = int(rng.integers(1, 40)) if trial % 50 else int(rng.choice([130, 520, 1100, 4100]))
             x = (rng.choice([0.01, 1.0, 10.0]) * rng.standard_normal((1, n))).astype(dtype)

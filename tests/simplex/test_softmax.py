@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lina._numba import softmax as kernels
 from lina.simplex import log_softmax, logsumexp, softmax
+from tests.simplex.interpreted import interpreted
 
 
 def exact_log_softmax(x, temperature=1.0):
@@ -104,3 +106,60 @@ def test_halves_become_single_precision():
     p = softmax(x)
     assert p.dtype == np.float32
     np.testing.assert_allclose(p.sum(axis=1, dtype=np.float64), 1, atol=2e-7)
+
+
+def test_single_precision_keeps_small_probabilities_to_a_few_ulps():
+    x = (10 * np.random.default_rng(0).standard_normal((50, 700))).astype(np.float32)
+    exact = log_softmax(x.astype(np.float64))
+    p, log = softmax(x), log_softmax(x)
+    counted = exact > -86
+    distance = x.max(axis=1, keepdims=True) - x
+    assert np.all((np.abs(p - np.exp(exact)) <= (4 + distance) * 2.0**-24 * np.exp(exact))[counted])
+    assert np.all(np.abs(log - exact) <= 2 * 2.0**-23 * (1 + np.abs(exact)))
+    assert np.all(p[~counted] <= 1e-37)
+
+
+def test_the_logarithm_of_nearly_one_has_digits():
+    x = np.zeros((3000, 2))
+    x[:, 0] = 50.0
+    for rows in (x, x[:5], x[:, ::-1]):
+        np.testing.assert_allclose(log_softmax(rows).max(axis=1), -np.exp(-50.0), rtol=1e-15)
+
+
+def test_exponentials_in_single_precision_are_right_to_an_ulp():
+    x = -np.concatenate([np.geomspace(1e-30, 87.2, 20_000), [0.0]]).astype(np.float32)
+    found = np.empty_like(x)
+    kernels.exponentials(x, np.float32(0), found)
+    assert np.max(np.abs(found / np.exp(x.astype(np.float64)) - 1)) <= 1.1 * 2.0**-23
+    assert found[-1] == 1
+    assert kernels.exponential_single(np.float32(-88)) == kernels.exponential_single(np.float32(-np.inf)) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_compiled_kernels_are_their_interpreted_functions_on_a_thousand_inputs(dtype):
+    rng = np.random.default_rng(0)
+    with interpreted() as (_, module, _):
+        for trial in range(1000):
+            n = int(rng.integers(1, 30)) if trial % 100 else int(rng.choice([63, 130, 520, 600]))
+            x = (rng.choice([0.01, 1.0, 40.0]) * rng.standard_normal((1, n))).astype(dtype)
+            x = np.round(x) if trial % 3 == 0 else x
+            if trial % 17 == 0:
+                x[0, rng.integers(n)] = rng.choice([np.nan, np.inf, -np.inf])
+            with np.errstate(all="ignore"):
+                expected = module.softmax(x), module.log_softmax(x), *module.log_normaliser(x)
+            for found, wanted in zip(
+                (kernels.softmax(x), kernels.log_softmax(x), *kernels.log_normaliser(x)), expected, strict=True
+            ):
+                assert found.dtype == dtype
+                np.testing.assert_array_equal(found, wanted)
+
+
+def test_the_number_of_threads_does_not_change_a_bit(threads):
+    x = np.random.default_rng(0).standard_normal((400, 700)).astype(np.float32)
+    answers = []
+    for count in (1, 2, 5):
+        threads(count)
+        answers.append((softmax(x), log_softmax(x), logsumexp(x)))
+    for other in answers[1:]:
+        for one, another in zip(answers[0], other, strict=True):
+            np.testing.assert_array_equal(one, another)

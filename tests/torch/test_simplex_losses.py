@@ -12,9 +12,11 @@ from lina.simplex import (  # noqa: E402
     fenchel_young_loss,
     gumbel_max,
     gumbel_softmax,
+    logsumexp,
     margin_softmax_loss,
     perturb_max,
     soft_topk,
+    softmax,
     sparse_softmax_loss,
     sparsemax_loss,
     taylor_softmax,
@@ -226,3 +228,29 @@ def test_the_loss_of_a_large_batch_trains():
 
         optimiser.step(closure)
         assert ((features @ weight).argmax(-1) == target).float().mean() > 0.95
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_ignored_classes_and_reductions_are_those_of_torch(reduction):
+    x, target = tensor(5, 6), torch.tensor([0, -100, 5, 1, -100])
+    found = cross_entropy(x, target, ignore_index=-100, reduction=reduction)
+    expected = torch.nn.functional.cross_entropy(x, target, reduction=reduction)
+    torch.testing.assert_close(found, expected)
+    (one,), (other,) = (torch.autograd.grad(each.sum(), x) for each in (found, expected))
+    torch.testing.assert_close(one, other)
+
+
+def test_a_certain_answer_has_a_loss_and_infinite_logits_share_it():
+    x = torch.tensor([[50.0, 0.0], [torch.inf, 0.0], [torch.inf, torch.inf], [-torch.inf, -torch.inf]])
+    found = cross_entropy(x, torch.tensor([0, 0, 1, 0]))
+    torch.testing.assert_close(found[:3], torch.tensor([1.9287498e-22, 0.0, float(np.log(2))]), rtol=1e-6, atol=0)
+    assert torch.isnan(found[3])
+
+
+def test_gradients_of_rows_without_a_finite_sum_are_zero_and_leave_the_others_alone():
+    x = torch.tensor([[torch.inf, 0, 1], [-torch.inf] * 3, [0, -torch.inf, 1]], dtype=torch.float64, requires_grad=True)
+    value = logsumexp(x)
+    assert value[:2].tolist() == [torch.inf, -torch.inf]
+    (gradient,) = torch.autograd.grad(value, x, torch.ones(3, dtype=torch.float64))
+    torch.testing.assert_close(gradient[2], softmax(x.detach())[2])
+    assert not gradient[:2].any()

@@ -80,3 +80,21 @@ axis.set_yticks([5, 10, 20, 40], ["5", "10", "20", "40"])
 axis.minorticks_off()
 axis.legend()
 plt.show()
+
+# %%
+# The memory of everything has no unit of time: the same prices at a third of the pace, three days each, give the same
+# numbers. A window has one, ``theta``, and at the slower pace it holds a third of what it held.
+
+slow = np.repeat(price, 3)
+pairs = {
+    "LegS": (legs_scan(price, N, method="exact"), legs_scan(slow, N, method="exact")),
+    "LegT": (lti_scan(price, N, theta=theta), lti_scan(slow, N, theta=theta)),
+    "Fourier window": (lti_scan(price, N + 1, "fout", theta=theta), lti_scan(slow, N + 1, "fout", theta=theta)),
+}
+fig, axes = plt.subplots(1, 3, figsize=(7.5, 2.8), sharey=True, layout="constrained")
+for axis, (name, (x, y)) in zip(axes, pairs.items(), strict=True):
+    axis.bar(np.arange(12), x[:12], 0.8, color="#CCCCCC", label="daily")
+    axis.plot(np.arange(12), y[:12], "o", color="#D55E00", markersize=4, label="a third of the pace")
+    axis.set(title=f"{name}\nmoves by {np.linalg.norm(y - x) / np.linalg.norm(x):.0e}", xlabel="coefficient")
+axes[0].legend(fontsize=8)
+plt.show()

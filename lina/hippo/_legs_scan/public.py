@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option
+from lina._core.array import check_option, where_is
 from lina._core.kernels import kernel
-from lina.hippo._arrays import check_overflow, open_finite, open_memory, rows_of, scaled, unscaled, where_is
+from lina.hippo._arrays import check_overflow, open_finite, open_memory, rows_of, scaled, unscaled
 from lina.hippo._legs_project import exact_states, project
 from lina.hippo._legs_scan.steps import scan, scan_vjp
 from lina.hippo._measures import check_order, check_scaling

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lina.hippo._arrays import constant, where_is, widened
+from lina._core.array import where_is, widened_array
+from lina.hippo._arrays import constant
 from lina.hippo._measures import roots
 from lina.hippo._prefix import first_order
 
@@ -32,7 +33,7 @@ def weights(method: str, k: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 def scan(xp: Any, u: Any, x: Any, k0: int, method: str, return_all: bool) -> Any:
     """Return the end (..., N) of the scan of u (..., L) from x at step k0, or all states (..., L, N)."""
-    kept, wide, blocks = u.dtype, widened(xp, u), []
+    kept, wide, blocks = u.dtype, widened_array(xp, u), []
     x = xp.astype(x, wide.dtype)
     for first in range(0, u.shape[-1], _BLOCK):
         part = wide[..., first : min(first + _BLOCK, u.shape[-1])]
@@ -65,7 +66,7 @@ def scan_vjp(xp: Any, cotangents: Any, L: int, k0: int, method: str, every: bool
     The same recurrences backwards in time and in n: from z = (I - p A)^-T g, a sample gets (p + q) B^T z, and the
     state before it (I + q A)^T z.
     """
-    kept, g = cotangents.dtype, widened(xp, cotangents)
+    kept, g = cotangents.dtype, widened_array(xp, cotangents)
     last = g[..., -1, :] if every else g
     parts = []
     for stop in range(L, 0, -_BLOCK):

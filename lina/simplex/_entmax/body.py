@@ -75,7 +75,17 @@ def _log1prel(xp: Any, t: Any) -> Any:
     """Return log(1 + t) / t for t > -1, 1 at 0."""
     small = xp.abs(t) < 1e-5
     safe = xp.where(small, 1.0, t)
-    return xp.where(small, 1 - t * (1 / 2 - t * (1 / 3 - t / 4)), xp.log1p(safe) / safe)
+    return xp.where(small, 1 - t * (1 / 2 - t * (1 / 3 - t / 4)), _log1p(xp, safe) / safe)
+
+
+def _log1p(xp: Any, t: Any) -> Any:
+    """Return log(1 + t), -inf at -1: from the logarithm, with what 1 + t lost to rounding (Kahan).
+
+    The log1p of jax loses two digits between -1/2 and -1/4.
+    """
+    y = 1 + t
+    safe = xp.where(y > 0, y, 1.0)
+    return xp.where(y > 0, xp.log(safe) + (t - (safe - 1)) / safe, -math.inf)
 
 
 def _exprel(xp: Any, t: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import lfilter
 
-from lina._core.array import from_numpy, refuse_gradient, to_numpy
+from lina._core.array import epsilon, from_numpy, refuse_gradient
 from lina.ssm._convert.polynomials import _product
 from lina.ssm._convert.realise import realised
 from lina.ssm._convert.result import Conversion, _each, certified, poles_of
@@ -51,7 +51,7 @@ def to_dense(system: Any) -> Conversion:
 
 
 def _rounding(system: Any) -> float:
-    return 8 * float(np.finfo(to_numpy(system.Lambda[..., :1]).dtype).eps)
+    return 8 * epsilon(system.Lambda)
 
 
 def to_diagonal(system: Any) -> Conversion:

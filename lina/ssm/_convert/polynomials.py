@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import from_numpy, refuse_gradient, to_numpy
+from lina._core.array import divide, from_numpy, refuse_gradient, to_numpy
 from lina.ssm._systems_arrays import check_overflow, check_square, is_complex, open_parts
 
 
@@ -51,6 +51,9 @@ def leja_order(points: Any) -> Any:
 
 def _leja(points: np.ndarray) -> np.ndarray:
     points = points.astype(np.complex128)
+    largest = float(max(np.max(np.abs(points.real)), np.max(np.abs(points.imag))))
+    if largest > 0:  # a power of two: distances neither overflow nor are rounded otherwise
+        points = divide(points, 2.0 ** np.floor(np.log2(largest)))
     order = np.empty(len(points), dtype=np.int64)
     order[0] = np.argmax(np.abs(points))
     product = np.zeros(len(points))

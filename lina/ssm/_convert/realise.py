@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from lina._core.array import where_is
 from lina.ssm._systems import DenseSystem, DPLRSystem, RationalSystem
 from lina.ssm._systems_arrays import namespace
 
@@ -39,13 +40,13 @@ def _blocks(xp: Any, Lambda: Any) -> Any:
 
 
 def _diagonal(xp: Any, x: Any) -> Any:
-    return x[..., None] * xp.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+    return x[..., None] * xp.eye(x.shape[-1], dtype=x.dtype, device=where_is(x))
 
 
 def _companion(system: RationalSystem) -> DenseSystem:
     """Return the controller form: the state holds the last d of w_k = u_k - a_1 w_{k-1} - ..., the latest first."""
     xp = namespace(system.a)
     d = system.state_size
-    below = xp.eye(d, dtype=system.a.dtype, device=system.a.device)
+    below = xp.eye(d, dtype=system.a.dtype, device=where_is(system.a))
     lower = xp.broadcast_to(below[:-1, :], (*system.a.shape[:-1], d - 1, d))
     return DenseSystem(xp.concat([-system.a[..., None, :], lower], axis=-2), below[0, :], system.b, dt=system.dt)

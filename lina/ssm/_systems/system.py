@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lina._core.array import scalar
+from lina._core.array import is_lazy, scalar
 
 
 class System:
@@ -23,5 +23,6 @@ def refuse_discrete(system: System) -> None:
 
 
 def nominal_step(dt: Any) -> float:
-    """Return the step that a discrete system remembers; 1 where each system of a batch has its own."""
-    return 1.0 if getattr(dt, "shape", ()) != () or isinstance(dt, (list, tuple)) else scalar(dt)
+    """Return the step that a discrete system remembers; 1 where each of a batch has its own, or it is being traced."""
+    many = getattr(dt, "shape", ()) != () or isinstance(dt, (list, tuple))
+    return 1.0 if many or is_lazy(dt) else scalar(dt)

@@ -1,0 +1,105 @@
+"""The impulse response of a dense system, by products of matrices."""
+
+from typing import Any
+
+import numpy as np
+
+from lina._core.array import check_rank
+from lina.ssm._discretize import discretize
+from lina.ssm._fourier import check_result
+from lina.ssm._systems_arrays import batch_shape, check_last, check_square, open_parts, widened_array
+
+# How much longer a flop takes in a product of a matrix with one vector than in one of two matrices.
+_SLOWER_ALONE = 3
+
+
+def kernel_dense(A: Any, B: Any, C: Any, dt: float | None, L: int, method: str = "zoh") -> Any:
+    """Return the first L taps C Ad^l Bd of the impulse response of a dense system.
+
+    Parameters
+    ----------
+    A : array_like, shape (..., n, n)
+    B, C : array_like, shape (..., n)
+        C is not conjugated, B not scaled by the step. Leading axes broadcast.
+    dt : float or None
+        The step by which the continuous system x' = A x + B u is made discrete; None where A and B are of a discrete
+        one.
+    L : int
+        Number of taps, at least 1; below n too.
+    method : str
+        As in `discretize`.
+
+    Returns
+    -------
+    K : array, shape (..., L)
+        In the library and dtype of the arrays. ``kernel_dense(..., l)`` is the beginning of it, up to rounding.
+
+    Raises
+    ------
+    TypeError
+        If the arrays are not numbers of one library, or ``L`` is no int.
+    ValueError
+        If shapes do not fit, entries are not finite, ``L`` is below 1, or ``dt`` or ``method`` is none.
+    OverflowError
+        If an unstable system has a tap beyond the range of the dtype. One that grows less shows its growth.
+
+    Notes
+    -----
+    The rows C A^i for i < T are doubled with the squares of A, the states A^(jT) B stepped by A^T, and their products
+    are the taps: log2(T) squarings, L / T products with a vector, and one of (L / T, n) with (n, T). T is a power of
+    two of at most about sqrt(L), less where squarings would cost more than they save. Memory of 2 n^2 + (T + L / T) n
+    numbers. In double precision where the library has it. The error is that of the powers of A, about l eps for a
+    contractive A. Gradients pass.
+
+    References
+    ----------
+    Gu, Goel, Ré, Efficiently modeling long sequences with structured state spaces, ICLR 2022, equation 5.
+
+    Examples
+    --------
+    >>> from lina.ssm import kernel_dense
+    >>> kernel_dense([[0.5]], [1.0], [2.0], None, 4)
+    array([2.  , 1.  , 0.5 , 0.25])
+    """
+    xp, A, B, C = open_parts(A=A, B=B, C=C)
+    n = check_square(A)
+    check_last(B, n, "B")
+    check_last(C, n, "C")
+    batch = batch_shape(A=A.shape[:-2], B=B.shape[:-1], C=C.shape[:-1])
+    L = check_rank(L, 2**62, "L", "2^62")
+    kept = A.dtype
+    A, B, C = (widened_array(xp, x) for x in (A, B, C))
+    with np.errstate(over="ignore", invalid="ignore"):
+        if dt is not None:
+            A, B = discretize(A, B, dt, method)
+        B, C = (xp.broadcast_to(x, (*batch, n)) for x in (B, C))
+        K = _taps(xp, A, B, C, L)
+        return check_result(xp, xp.astype(K, kept, copy=False), "A, B or C")
+
+
+def _taps(xp: Any, A: Any, B: Any, C: Any, L: int) -> Any:
+    rows, _, power = krylov(xp, A, None, C, block_length(A.shape[-1], L))
+    states = [B]
+    while len(states) * rows.shape[-2] < L:
+        states.append(xp.matmul(power, states[-1][..., None])[..., 0])
+    taps = xp.matmul(xp.stack(states, axis=-2), xp.matrix_transpose(rows))
+    return xp.reshape(taps, (*B.shape[:-1], len(states) * rows.shape[-2]))[..., :L]
+
+
+def block_length(n: int, L: int) -> int:
+    """Return the power of two T for which log2(T) squarings and L / T products with a vector cost least."""
+    T = 1
+    while T * T < L and n * T < _SLOWER_ALONE * L:
+        T *= 2
+    return T
+
+
+def krylov(xp: Any, A: Any, B: Any, C: Any, count: int) -> tuple[Any, Any, Any]:
+    """Return C A^i and A^i B for i < count, a power of two, as rows (..., count, n), and A^count; B may be None."""
+    rows, columns = C[..., None, :], None if B is None else B[..., None, :]
+    while rows.shape[-2] < count:
+        rows = xp.concat([rows, xp.matmul(rows, A)], axis=-2)
+        if columns is not None:
+            columns = xp.concat([columns, xp.matmul(columns, xp.matrix_transpose(A))], axis=-2)
+        A = xp.matmul(A, A)
+    return rows, columns, A
