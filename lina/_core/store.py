@@ -23,10 +23,14 @@ FORMAT = 1
 CLASSES: dict[str, str] = {
     "BoundedStep": "lina.simplex.flow.bounded_density:BoundedStep",
     "ColumnSelection": "lina.linalg._select_columns.public:ColumnSelection",
+    "Conversion": "lina.ssm._convert.result:Conversion",
     "CosineSketch": "lina.linalg._sketch:CosineSketch",
     "CR": "lina.linalg._cr_matmul.result:CR",
     "CUR": "lina.linalg._cur.result:CUR",
     "CURCompletion": "lina.linalg._cur.result:CURCompletion",
+    "DenseSystem": "lina.ssm._systems.dense:DenseSystem",
+    "DiagonalSystem": "lina.ssm._systems.diagonal:DiagonalSystem",
+    "DPLRSystem": "lina.ssm._systems.dplr:DPLRSystem",
     "EnclosingBall": "lina.simplex._min_enclosing_ball:EnclosingBall",
     "Frontier": "lina.simplex._portfolio_frontier:Frontier",
     "GaussianSketch": "lina.linalg._sketch:GaussianSketch",
@@ -35,6 +39,7 @@ CLASSES: dict[str, str] = {
     "Interpolative": "lina.linalg._interpolative:Interpolative",
     "LeastSquaresInfo": "lina.linalg._least_squares:LeastSquaresInfo",
     "LowRankEigh": "lina.linalg._low_rank_eigh:LowRankEigh",
+    "NPLR": "lina.hippo._nplr:NPLR",
     "OptimalDesign": "lina.simplex._optimal_design:OptimalDesign",
     "ParticleFlow": "lina.simplex.flow._result:ParticleFlow",
     "PinvFactor": "lina.linalg._pinv_factor:PinvFactor",
@@ -42,6 +47,7 @@ CLASSES: dict[str, str] = {
     "PivotedQR": "lina.linalg._qr_pivoted:PivotedQR",
     "QuantileFlow": "lina.simplex.flow._result:QuantileFlow",
     "Quantisation": "lina.simplex._kernel_herding:Quantisation",
+    "RationalSystem": "lina.ssm._systems.rational:RationalSystem",
     "RPCholesky": "lina.linalg._rpcholesky:RPCholesky",
     "Scree": "lina.linalg._streaming_svd.certify:Scree",
     "SignSketch": "lina.linalg._sketch:SignSketch",
@@ -60,16 +66,15 @@ _HEADER = "lina"
 
 
 def save(file: Any, result: Any) -> None:
-    """Write a result, or the state of a stream, to a file.
+    """Write a result, a system, or the state of a stream to a file.
 
     Parameters
     ----------
     file : str, path or binary file object
         A path is used as it is, without an ending of its own. It is replaced only once all is written: an
         interrupted call leaves what was there.
-    result : TruncatedSVD, StreamingSVD, SimplexResult, GridFlow, ...
-        Any class that functions of `lina.linalg` and `lina.simplex` return. Arrays of every library are stored as numpy
-        arrays.
+    result : TruncatedSVD, StreamingSVD, SimplexResult, DPLRSystem, ...
+        Any class that functions of lina return. Arrays of every library are stored as numpy arrays.
 
     Raises
     ------
@@ -120,7 +125,7 @@ def load(file: Any, *, like: Any = None) -> Any:
 
     Returns
     -------
-    TruncatedSVD, StreamingSVD, SimplexResult, GridFlow, ...
+    TruncatedSVD, StreamingSVD, SimplexResult, DPLRSystem, ...
         Of the class that was saved, with the same values. Scalars of numpy come back as numbers of Python.
 
     Raises

@@ -14,6 +14,7 @@ from lina.hippo._measures import (
     LEGENDRE,
     check_laguerre,
     check_measure,
+    check_number,
     check_order,
     check_positive,
     check_scaling,
@@ -91,7 +92,7 @@ def basis(
            [ 1. ,  1. ,  1. ]])
     """
     check_measure(measure)
-    N, theta, T = check_order(N), check_positive(theta, "theta"), _check_number(T, "T")
+    N, theta, T = check_order(N), check_positive(theta, "theta"), check_number(T, "T")
     check_scaling(scaling, measure)
     time_map = check_time_map(measure, time_map, T)
     xp, t = open_door(t=t)
@@ -100,22 +101,12 @@ def basis(
     check_finite(xp, t, "t")
     wide = widened_array(xp, t)
     if measure in ("lagt", "glagt"):
-        age = _remembered(xp, (T - wide) / theta, 0.0, math.inf)
+        age = _remembered(xp, (T - wide) / theta, 0.0, math.inf, f"up to T = {T:g}")
         values = _laguerre(xp, age, N, measure, *check_laguerre(alpha, beta))
     else:
-        s = _remembered(xp, _position(xp, wide, T, theta, time_map), -1.0, 1.0)
+        s = _remembered(xp, _position(xp, wide, T, theta, time_map), -1.0, 1.0, _span(T, theta, time_map))
         values = _on_interval(xp, s, N, measure) / constant(xp, scale_factors(measure, N, scaling), s)
     return xp.astype(values, t.dtype, copy=False)
-
-
-def _check_number(value: Any, name: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {number}")
-    return number
 
 
 def check_time_map(measure: str, time_map: Any, T: float) -> TimeMap | None:
@@ -141,13 +132,20 @@ def _position(xp: Any, t: Any, T: float, theta: float, time_map: TimeMap | None)
     return 2 * xp.exp((t - T) / theta) - 1
 
 
-def _remembered(xp: Any, position: Any, low: float, high: float) -> Any:
+def _span(T: float, theta: float, time_map: TimeMap | None) -> str:
+    """Return which times are remembered, in words."""
+    first = {"scaled": "in [0, T]", "window": f"in [T - theta, T] = [{T - theta:g}, T]", "exponential": "up to T"}
+    return f"{first[time_map]} with T = {T:g}" if isinstance(time_map, str) else "where time_map is in [-1, 1]"
+
+
+def _remembered(xp: Any, position: Any, low: float, high: float, span: str) -> Any:
     """Return the positions within [low, high], put back onto it where rounding left it."""
     if not is_lazy(position):
         inside = (position >= low - _SLACK) & (position <= high + _SLACK)
         if not bool(xp.all(inside)):
             count = int(xp.sum(xp.astype(~inside, xp.int64)))
-            raise ValueError(f"t must be times that are remembered, got {count} others of {math.prod(inside.shape)}")
+            found = f"{count} others of {math.prod(inside.shape)}"
+            raise ValueError(f"t must be times that are remembered, {span}, got {found}")
     return xp.clip(position, low, high)
 
 

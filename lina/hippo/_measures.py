@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option
+from lina._core.array import check_option, refuse_gradient
 
 MEASURES = ("legs", "legt", "lagt", "glagt", "fout", "foud", "fourier_legs")
 SCALINGS = ("paper", "orthonormal", "lmu")
@@ -32,15 +32,28 @@ def check_order(N: Any, smallest: int = 1, name: str = "N") -> int:
     return value
 
 
+def check_number(value: Any, name: str) -> float:
+    """Return ``value`` as a finite float; a tensor whose gradient would be lost is refused."""
+    number = _number(value, name)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {number}")
+    return number
+
+
 def check_positive(value: Any, name: str) -> float:
-    """Return ``value`` as a float that is finite and above 0."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    """Return ``value`` as a float that is finite and above 0, otherwise as `check_number`."""
+    number = _number(value, name)
     if not (math.isfinite(number) and number > 0):
         raise ValueError(f"{name} must be finite and positive, got {number}")
     return number
+
+
+def _number(value: Any, name: str) -> float:
+    refuse_gradient("A measure", **{name: value})
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
 
 
 def check_scaling(scaling: Any, measure: str) -> str:
@@ -54,10 +67,7 @@ def check_scaling(scaling: Any, measure: str) -> str:
 def check_laguerre(alpha: Any, beta: Any) -> tuple[float, float]:
     """Return the parameters of the generalised Laguerre measure, for which it can be normalised."""
     beta = check_positive(beta, "beta")
-    try:
-        alpha = float(alpha)
-    except (TypeError, ValueError):
-        raise TypeError(f"alpha must be a number, got {type(alpha).__name__}") from None
+    alpha = check_number(alpha, "alpha")
     if not -1 < alpha < 1:
         raise ValueError(f"alpha must be in (-1, 1), got {alpha}")
     return alpha, beta

@@ -122,5 +122,5 @@ def _error(xp: Any, x: Any, u: Any, measure: str, scaling: str, time_map: Any) -
         there = xp.reshape(x @ xp.matrix_transpose(table), (*part.shape, points))
         total = total + xp.sum(xp.abs(there - part[..., None]) ** 2 * constant(xp, weights, x), axis=(-2, -1))
     size = xp.sqrt(xp.sum(xp.abs(x) ** 2, axis=-1))
-    value = xp.sqrt(total / L) + 8 * epsilon(x) * math.sqrt(N) * size
+    value = xp.sqrt(total / L) + 4 * (N + 2) * epsilon(x) * size
     return Certificate(value if value.ndim else float(value), CertificateKind.RIGOROUS)

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import lina.hippo
 import lina.linalg
 import lina.simplex
+import lina.ssm
 from lina import load, save
 from lina._core import store
 from lina._core.certificates import CertificateKind, Status
@@ -84,22 +86,34 @@ TYPED = {
 }
 
 
+ROOT, HALF = np.array([[-0.5 + 1j], [-0.25 + 2j]]), np.full((2, 1), 0.5, dtype="complex64")
+SYSTEMS = {
+    "DPLRSystem": lina.ssm.DPLRSystem(ROOT, HALF, HALF, HALF),
+    "DenseSystem": lina.ssm.DenseSystem([[0.5]], [1.0], [2.0], 0.1),
+    "DiagonalSystem": lina.ssm.DiagonalSystem(ROOT, HALF, HALF),
+    "RationalSystem": lina.ssm.RationalSystem(np.array([0.5], dtype="float32"), np.array([1.0], dtype="float32")),
+}
+
+
 def instance(name, anything):
     """Return an instance of a class of the table; fields without one type of their own hold ``anything``."""
     kind = store._class_of(name, store.CLASSES)
+    if name in SYSTEMS:
+        return SYSTEMS[name]
     if name == "StreamingSVD":
         return StreamingSVD((600, 9), 2, rng=0, dtype="complex64").append(np.ones((520, 9)))
     types = {f.name: f.type for f in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else {}
     return kind(**{each: TYPED.get(types.get(each, Any), anything) for each in store._field_names(kind)})
 
 
+NO_RESULTS = (lina.linalg.RowBlocks, lina.simplex.flow.Energy, Warning)
+
+
 def classes():
     """Return the result classes that the rooms export; of a class with subclasses these."""
-    rooms = (lina.linalg, lina.simplex, lina.simplex.flow)
+    rooms = (lina.hippo, lina.linalg, lina.simplex, lina.simplex.flow, lina.ssm)
     found = [each for room in rooms for each in vars(room).values() if isinstance(each, type)]
-    found = [
-        each for each in found if each is not lina.linalg.RowBlocks and not issubclass(each, lina.simplex.flow.Energy)
-    ]
+    found = [each for each in found if not issubclass(each, NO_RESULTS)]
     return sorted({kind for each in found for kind in each.__subclasses__() or [each]}, key=lambda kind: kind.__name__)
 
 

@@ -1,12 +1,14 @@
 """Memories read back: the functions, their orthogonality, the time maps, and the certificate."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from numpy.polynomial import legendre as leg
 from scipy.linalg import expm
 
+from lina._core.errors import GradientError
 from lina.hippo import basis, legs_project, legs_scan, reconstruct, transition
 from tests.reference.hippo import memory
 
@@ -158,7 +160,7 @@ def test_times_may_be_numpys_or_of_the_library_of_the_memory(name):
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (("legs", 4, [1.1]), {}, "t must be times that are remembered, got 1 others of 1"),
+        (("legs", 4, [1.1]), {}, "t must be times that are remembered, in .* got 1 others of 1"),
         (("legs", 4, [-0.1, 1.1, 0.5]), {}, "got 2 others of 3"),
         (("legs", 4, [math.nan]), {}, "t must be finite, got 1 NaN or infinite of 1 entries"),
         (("legs", 4, [0.5], 1.0), {"time_map": lambda t: t * math.nan}, "t must be times that are remembered"),
@@ -193,3 +195,30 @@ def test_bad_arguments_of_the_basis_are_named(arguments, options, message):
 def test_bad_arguments_of_reconstruct_are_named(x, t, measure, options, error, message):
     with pytest.raises(error, match=message):
         reconstruct(x, t, measure, **options)
+
+
+def test_the_bound_of_a_memory_holds_to_the_last_digit():
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        x = rng.integers(-1, 2, rng.integers(1, 200)).astype(float)
+        bound = reconstruct(x, 0.5, "legs", u=np.zeros(1))[1].value
+        size = int(x @ x)
+        assert Fraction(bound) ** 2 >= size
+        assert bound <= (1 + 1e-12) * math.sqrt(size)
+
+
+@pytest.mark.parametrize("name", ["theta", "T"])
+def test_a_gradient_by_a_time_is_refused_and_not_lost(name):
+    torch = pytest.importorskip("torch", reason="NOT TESTED: gradients by times, because there is no torch")
+    number = torch.tensor(2.0, requires_grad=True)
+    with pytest.raises(GradientError, match=f"no gradient with respect to {name}"):
+        reconstruct(torch.ones(3), 1.5, "legs", **({"T": 2.0} | {name: number}))
+    with torch.no_grad():
+        reconstruct(torch.ones(3), 1.5, "legs", **({"T": 2.0} | {name: number}))
+
+
+def test_a_time_outside_is_told_the_interval():
+    with pytest.raises(ValueError, match=r"in \[T - theta, T\] = \[18, T\] with T = 20, got 1 others of 1"):
+        reconstruct(np.ones(3), [17.9], "legt", T=20.0, theta=2.0)
+    with pytest.raises(ValueError, match=r"in \[0, T\] with T = 1, got 1 others of 2"):
+        reconstruct(np.ones(3), [0.5, 1.5], "legs")
