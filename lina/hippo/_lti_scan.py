@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import where_is
+from lina._core.array import where_is, widened_array
 from lina._core.kernels import kernel
 from lina.hippo._arrays import check_overflow, matrix, open_memory, rows_of, scaled, unscaled
 from lina.hippo._measures import check_measure, check_order, check_positive, check_scaling
@@ -73,7 +73,8 @@ def lti_scan(
     products of N x N with N x (L / T). These are the flops of the loop over steps, 2 L N^2, at the speed of matrix
     products; for the end alone T is about N, and 4 L N flops are enough. The matrices of the last few systems are
     kept, N^2 log2(T) numbers each. All is done in the paper's scaling, where the measures are contractive; the error
-    is about sqrt(N) eps, plus that of the discretisation. No certificate: `reconstruct` has one.
+    is about sqrt(N) eps, plus that of the discretisation: from chunk to chunk states are in double precision, inside a
+    chunk they are sums of increments. No certificate: `reconstruct` has one.
 
     Examples
     --------
@@ -101,52 +102,59 @@ def _end(xp: Any, u: Any, x: Any, system: tuple) -> Any:
     """Return the state (c, N) after u (c, L)."""
     L, N = u.shape[-1], x.shape[-1]
     chunk = max(_CHUNK, _power_of_two(N))
-    columns, powers, _ = _matrices(xp, system, chunk, u)
+    columns, powers, _, _ = _matrices(xp, system, chunk, u)
+    x = widened_array(xp, x)
     for first in range(0, L, chunk):
         part = u[:, first : min(first + chunk, L)]
         count = part.shape[-1]
         for bit, power in enumerate(powers):
             if count >> bit & 1:
                 x = x @ power
-        x = x + part @ columns[chunk - count :, :]
-    return x
+        x = x + xp.astype(part @ columns[chunk - count :, :], x.dtype, copy=False)
+    return xp.astype(x, u.dtype, copy=False)
 
 
 def _all_states(xp: Any, u: Any, x: Any, system: tuple) -> Any:
     """Return the states (c, L, N) after all samples of u (c, L)."""
     (c, L), N = u.shape, x.shape[-1]
     count = -(-L // _CHUNK)
-    columns, powers, B = _matrices(xp, system, _CHUNK, u)
+    columns, powers, D, B = _matrices(xp, system, _CHUNK, u)
     rest = xp.zeros((c, count * _CHUNK - L), dtype=u.dtype, device=where_is(u))
     chunks = xp.reshape(xp.concat([u, rest], axis=-1), (c, count, _CHUNK))
-    inflow = chunks @ columns
-    starts = [x]
+    starts = [widened_array(xp, x)]
+    inflow = xp.astype(chunks @ columns, starts[0].dtype, copy=False)
     for i in range(count - 1):
         starts.append(starts[i] @ powers[-1] + inflow[:, i, :])
     state = xp.reshape(xp.stack(starts, axis=1), (c * len(starts), N))[: c * count, :]
+    state = xp.astype(state, u.dtype, copy=False)
     samples = xp.reshape(chunks, (c * count, _CHUNK))
     fill = kernel("fill_states", xp) or _fill
     # in two moves: dask cuts an axis or joins two, not both at once
-    states = xp.reshape(fill(xp, state, samples, powers[0], B), (c, count, _CHUNK, N))
+    states = xp.reshape(fill(xp, state, samples, D, B), (c, count, _CHUNK, N))
     return xp.reshape(states, (c, count * _CHUNK, N))[:, :L, :]
 
 
-def _fill(xp: Any, state: Any, samples: Any, A: Any, B: Any) -> Any:
-    """Return the states (rows, T, N) after the samples (rows, T), all rows at once, for Ad transposed."""
+def _fill(xp: Any, state: Any, samples: Any, D: Any, B: Any) -> Any:
+    """Return the states (rows, T, N) after the samples (rows, T), all rows at once, for D = Ad - I transposed.
+
+    A state moves little in a step: as a sum of it and an increment it keeps the digits that a product with Ad rounds.
+    """
     states = []
     for j in range(samples.shape[-1]):
-        state = state @ A + samples[:, j : j + 1] * B
+        state = state + (state @ D + samples[:, j : j + 1] * B)
         states.append(state)
     return xp.stack(states, axis=1)
 
 
-def numpy_fill(_: Any, state: Any, samples: Any, A: Any, B: Any) -> Any:
+def numpy_fill(_: Any, state: Any, samples: Any, D: Any, B: Any) -> Any:
     """Return the same without a copy of the states: products go where they belong."""
     states = np.empty((*samples.shape, B.shape[0]), dtype=state.dtype)
     inflow = np.empty_like(states[:, 0])
     for j in range(samples.shape[1]):
-        state = np.matmul(state, A, out=states[:, j])
-        state += np.multiply(samples[:, j : j + 1], B, out=inflow)
+        increment = np.matmul(state, D, out=states[:, j])
+        increment += np.multiply(samples[:, j : j + 1], B, out=inflow)
+        increment += state
+        state = increment
     return states
 
 
@@ -155,10 +163,20 @@ def _power_of_two(value: int) -> int:
     return 1 << (value - 1).bit_length()
 
 
-def _matrices(xp: Any, system: tuple, count: int, like: Any) -> tuple[Any, list[Any], Any]:
-    """Return Ad^j Bd for j = count - 1 ... 0, the transposes of Ad, Ad^2, Ad^4, ... Ad^count, and Bd."""
+def _matrices(xp: Any, system: tuple, count: int, like: Any) -> tuple[Any, list[Any], Any, Any]:
+    """Return Ad^j Bd for j = count - 1 ... 0, the transposes of Ad, Ad^2, Ad^4, ... Ad^count, and of Ad - I, and Bd.
+
+    The powers are in double precision where there is one: the states go through a chain of them, whose rounding would
+    grow with the number of chunks in a window.
+    """
     rows, powers = _doubled(system, count)
-    return matrix(xp, rows, like), [matrix(xp, power, like) for power in powers], matrix(xp, rows[-1], like)
+    chain = [matrix(xp, power, widened_array(xp, like)) for power in powers]
+    return (
+        matrix(xp, rows, like),
+        chain,
+        matrix(xp, powers[0] - np.eye(len(powers[0])), like),
+        matrix(xp, rows[-1], like),
+    )
 
 
 @lru_cache(maxsize=4)

@@ -29,6 +29,8 @@ def check_order(N: Any, smallest: int = 1, name: str = "N") -> int:
         raise TypeError(f"{name} must be an int, got {type(N).__name__}") from None
     if value < smallest:
         raise ValueError(f"{name} must be at least {smallest}, got {value}")
+    if value >= 2**53:
+        raise ValueError(f"{name} must be below 2^53, got {value}")
     return value
 
 
@@ -51,6 +53,8 @@ def check_positive(value: Any, name: str) -> float:
 def _number(value: Any, name: str) -> float:
     refuse_gradient("A measure", **{name: value})
     try:
+        if isinstance(value, str):
+            raise TypeError
         return float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, dtype_name, epsilon, open_door, widened_array
+from lina._core.array import check_finite, dtype_name, epsilon, is_lazy, open_door, scalar, widened_array
 from lina._core.certificates import Certificate, CertificateKind
 from lina.hippo._arrays import check_overflow, constant, matrix, open_finite
 from lina.hippo._basis import TimeMap, basis
@@ -113,7 +113,9 @@ def _error(xp: Any, x: Any, u: Any, measure: str, scaling: str, time_map: Any) -
     points = 12 + math.ceil(4 * N / math.sqrt(L))
     points = min(N, points) if measure in LEGENDRE else points  # polynomials need no more
     nodes, weights = gauss(points)
-    x, u, total = widened_array(xp, x), widened_array(xp, u), 0.0
+    (x, u), total = (widened_array(xp, v) for v in (x, u)), 0.0
+    unit = _unit(xp, x, u)
+    x, u = x / unit, u / unit
     cells = max(1, _BLOCK // points)
     for first in range(0, L, cells):
         part = u[..., first : min(first + cells, L)]
@@ -122,5 +124,13 @@ def _error(xp: Any, x: Any, u: Any, measure: str, scaling: str, time_map: Any) -
         there = xp.reshape(x @ xp.matrix_transpose(table), (*part.shape, points))
         total = total + xp.sum(xp.abs(there - part[..., None]) ** 2 * constant(xp, weights, x), axis=(-2, -1))
     size = xp.sqrt(xp.sum(xp.abs(x) ** 2, axis=-1))
-    value = xp.sqrt(total / L) + 4 * (N + 2) * epsilon(x) * size
+    value = (xp.sqrt(total / L) + 4 * (N + 2) * epsilon(x) * size) * unit
     return Certificate(value if value.ndim else float(value), CertificateKind.RIGOROUS)
+
+
+def _unit(xp: Any, x: Any, u: Any) -> float:
+    """Return a power of two near the largest entries, over which their squares neither overflow nor vanish."""
+    if is_lazy(x) or 0 in x.shape:
+        return 1.0
+    largest = max(scalar(xp.max(xp.abs(v))) for v in (x, u))
+    return 2.0 ** min(max(math.frexp(largest)[1], -1000), 1000) if largest > 0 else 1.0

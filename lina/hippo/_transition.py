@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.special import binom, gammaln
 
+from lina._core.array import check_option
+from lina.hippo._arrays import check_overflow
 from lina.hippo._measures import (
     check_laguerre,
     check_measure,
@@ -16,6 +18,8 @@ from lina.hippo._measures import (
     roots,
     scale_factors,
 )
+
+_DTYPES = ("float32", "float64", "complex64", "complex128")
 
 
 def transition(
@@ -63,7 +67,11 @@ def transition(
     TypeError
         If a number is none.
     ValueError
-        If ``measure`` or ``scaling`` is unknown, ``N`` is below 1, or ``theta``, ``alpha`` or ``beta`` is out of range.
+        If ``measure``, ``scaling`` or ``dtype`` is unknown, ``N`` is below 1, or another number is out of range.
+    OverflowError
+        If ``theta`` is so small that A or B are not finite.
+    GradientError
+        If a number is a tensor that requires a gradient: there is none.
 
     Notes
     -----
@@ -116,7 +124,11 @@ def transition(
     if scaling == "lmu":  # a similarity by the roots would leave rounding in integers
         A = _lmu(measure, N)
     B = (2 * np.arange(N) + 1.0) * (factors / roots(N)) if scaling == "lmu" else B * factors
-    return tuple(xp.asarray(M / theta, dtype=dtype if dtype is not None else xp.float64) for M in (A, B))  # type: ignore
+    dtype = dtype if dtype is not None else xp.float64
+    check_option(str(dtype).rpartition(".")[2].rstrip("'>"), _DTYPES, "dtype")
+    with np.errstate(over="ignore"):
+        found = [check_overflow(np, M / theta, "1 / theta") for M in (A, B)]
+    return tuple(xp.asarray(M, dtype=dtype) for M in found)  # type: ignore
 
 
 def _legs(N: int) -> tuple[np.ndarray, np.ndarray]:

@@ -222,3 +222,11 @@ def test_a_time_outside_is_told_the_interval():
         reconstruct(np.ones(3), [17.9], "legt", T=20.0, theta=2.0)
     with pytest.raises(ValueError, match=r"in \[0, T\] with T = 1, got 1 others of 2"):
         reconstruct(np.ones(3), [0.5, 1.5], "legs")
+
+
+@pytest.mark.parametrize("size", [1e-310, 1e-170, 1.0, 1e170, 1e300])
+def test_the_bound_of_signals_of_any_size(size):
+    u = np.sin(np.arange(100.0))
+    once = reconstruct(legs_project(u, 4), [0.5], "legs", u=u)[1].value
+    bound = reconstruct(legs_project(size * u, 4), [0.5], "legs", u=size * u)[1].value
+    assert bound == pytest.approx(size * once, rel=1e-9)

@@ -308,3 +308,20 @@ def test_torch_differentiates_the_array_body(method):
     (du,) = torch.autograd.grad(legs_scan(u, 6, method=method), u, g)
     units = np.stack([legs_states(e, 6, method)[-1] for e in np.eye(23)])
     np.testing.assert_allclose(du.numpy(), g.numpy() @ units.T, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["logbilinear", "bilinear", "backward"])
+@pytest.mark.parametrize("N", [1, 5, 64, 200])
+def test_samples_that_arrive_one_by_one_or_few_at_a_time(N, method):
+    u = np.random.default_rng(0).standard_normal((2, 30))
+    whole, x, k = legs_scan(u, N, method=method, return_all=True), None, 0
+    for count in (1, 1, 3, 1, 10, 14):
+        part = u[:, k : k + count]
+        states = legs_scan(part, N, method=method, x0=x, k0=k, return_all=True)
+        np.testing.assert_allclose(states, whole[:, k : k + count], atol=1e-11)
+        x, k = states[:, -1], k + count
+
+
+def test_a_count_beyond_double_precision_is_refused():
+    with pytest.raises(ValueError, match=r"k0 must be below 2\^53"):
+        legs_scan([1.0], 2, k0=2**64)

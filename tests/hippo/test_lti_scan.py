@@ -139,3 +139,13 @@ def test_bad_arguments_are_named(options, error, message):
     arguments = {"u": np.ones(5), "N": 4, "measure": "legt", **options}
     with pytest.raises(error, match=message):
         lti_scan(arguments.pop("u"), arguments.pop("N"), arguments.pop("measure"), **arguments)
+
+
+@pytest.mark.parametrize("measure", ["legt", "lagt", "legs"])
+def test_single_precision_lasts_over_windows_of_many_chunks(measure):
+    u = np.ones(10**5, dtype="float32")
+    options = {"theta": 3e4}
+    x, exact = lti_scan(u, 32, measure, **options), lti_scan(u.astype(float), 32, measure, **options)
+    assert np.abs(x - exact).max() <= 2e-6 * np.abs(exact).max()
+    every = lti_scan(u[:40000], 32, measure, return_all=True, **options)
+    assert np.abs(every - lti_scan(u[:40000].astype(float), 32, measure, return_all=True, **options)).max() <= 4e-6

@@ -191,3 +191,16 @@ def test_library_and_dtype_are_those_asked_for():
 def test_bad_arguments_are_named(arguments, options, error, message):
     with pytest.raises(error, match=message):
         transition(*arguments, **options)
+
+
+def test_a_dtype_that_cannot_hold_halves_is_refused():
+    with pytest.raises(ValueError, match="dtype must be one of"):
+        transition("lagt", 3, dtype=np.int32)
+    assert transition("lagt", 3, dtype=np.float32)[0].dtype == np.float32
+
+
+def test_a_time_that_is_too_short_or_no_number_is_refused():
+    with pytest.raises(OverflowError, match="theta"):
+        transition("legs", 2, theta=1e-310)
+    with pytest.raises(TypeError, match="theta must be a number, got str"):
+        transition("legs", 2, theta="1")

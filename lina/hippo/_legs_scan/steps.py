@@ -11,9 +11,12 @@ import numpy as np
 
 from lina._core.array import where_is, widened_array
 from lina.hippo._arrays import constant
+from lina.hippo._legs_products import solve_body
 from lina.hippo._measures import roots
-from lina.hippo._prefix import first_order
+from lina.hippo._prefix import before, first_order
 
+# One step after the other, all coefficients at once, is faster for fewer steps than a coefficient in so many.
+_FEW = 16
 # Steps of which the sums over coefficients are in memory at once.
 _BLOCK = 2048
 
@@ -35,6 +38,9 @@ def scan(xp: Any, u: Any, x: Any, k0: int, method: str, return_all: bool) -> Any
     """Return the end (..., N) of the scan of u (..., L) from x at step k0, or all states (..., L, N)."""
     kept, wide, blocks = u.dtype, widened_array(xp, u), []
     x = xp.astype(x, wide.dtype)
+    if u.shape[-1] <= max(1, x.shape[-1] // _FEW):
+        states = _one_by_one(xp, wide, x, weights(method, np.arange(k0, k0 + u.shape[-1])))
+        return xp.astype(xp.stack(states, axis=-2) if return_all else states[-1], kept)
     for first in range(0, u.shape[-1], _BLOCK):
         part = wide[..., first : min(first + _BLOCK, u.shape[-1])]
         k = np.arange(k0 + first, k0 + first + part.shape[-1])
@@ -43,6 +49,17 @@ def scan(xp: Any, u: Any, x: Any, k0: int, method: str, return_all: bool) -> Any
         if return_all:
             blocks.append(xp.astype(xp.stack(coefficients, axis=-1), kept))
     return xp.concat(blocks, axis=-2) if return_all else xp.astype(x, kept)
+
+
+def _one_by_one(xp: Any, u: Any, x: Any, epq: tuple[np.ndarray, ...]) -> list[Any]:
+    """Return the states after every step, each an increment: (e I - p A)(y - z) = (p + q)(A z + B u)."""
+    states, r, degree = [], constant(xp, roots(x.shape[-1]), x), constant(xp, np.arange(x.shape[-1]) + 1.0, x)
+    for i, (e, p, q) in enumerate(zip(*epq, strict=True)):
+        moved = r * (u[..., i : i + 1] - before(xp, r * x)) - degree * x
+        identity, step = (constant(xp, w[None], x) for w in (e, p))
+        x = x + solve_body(xp, float(p + q) * moved, identity, step, backwards=False)
+        states.append(x)
+    return states
 
 
 def _block(xp: Any, u: Any, x: Any, epq: tuple[np.ndarray, ...], keep: bool) -> list[Any]:
@@ -83,7 +100,7 @@ def scan_vjp(xp: Any, cotangents: Any, L: int, k0: int, method: str, every: bool
 
 def _block_vjp(xp: Any, g: Any, inner: Any, epq: tuple[np.ndarray, ...]) -> tuple[Any, Any]:
     """Return the gradients of a block; ``inner`` (..., steps, N) are the cotangents of the states before its steps."""
-    N, before = g.shape[-1], []
+    N, starts = g.shape[-1], []
     r = roots(N)
     e, p, q = (constant(xp, w, g) for w in epq)
     s = xp.zeros((*g.shape[:-1], epq[0].size), dtype=g.dtype, device=where_is(g))
@@ -95,5 +112,5 @@ def _block_vjp(xp: Any, g: Any, inner: Any, epq: tuple[np.ndarray, ...]) -> tupl
             moved = moved + inner[..., n]
         adjoint = first_order(xp, decay, xp.concat([g[..., n : n + 1], moved], axis=-1))
         s = s + float(r[n]) * (adjoint[..., :-1] - float(r[n]) * p * s) * inverse
-        before.append(adjoint[..., -1])
-    return (p + q) * s, xp.stack(before[::-1], axis=-1)
+        starts.append(adjoint[..., -1])
+    return (p + q) * s, xp.stack(starts[::-1], axis=-1)
