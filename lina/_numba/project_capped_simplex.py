@@ -17,6 +17,8 @@ from lina._numba.project_simplex import LANES, as_keys, fold, largest, read_only
 MOST_STEPS = 200
 # Differences of entries up to it are finite, and those of bounds beside them.
 _TOO_LARGE = {4: 2.0**126, 8: 2.0**1020}
+# Beyond so many times the width between the bounds a bracket takes too many steps to close on a threshold.
+_TOO_WIDE = 2.0**40
 _ENTRIES_WORTH_A_THREAD = 30_000
 
 
@@ -25,8 +27,9 @@ def project_capped_simplex(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the projections of the rows of ``x`` (rows, n) onto {lower <= p <= upper, sum p = total}, and which fail.
 
-    The bounds are finite, n lower <= total (rows,) <= n upper. Rows with entries that are not finite, or that are
-    almost too large to be, are left to others: they are in the boolean array (rows,) that is returned as well.
+    The bounds are finite, n lower <= total (rows,) <= n upper. Rows with entries that are not finite, almost too large
+    to be, or too far apart for the bounds are left to others: they are in the boolean array (rows,) that is returned as
+    well.
     """
     x, totals = read_only(x), total.astype(np.float64)
     keys, out, failed = as_keys(x), np.empty_like(x), np.zeros(x.shape[0], dtype=np.bool_)
@@ -48,7 +51,8 @@ def _project_rows(x, keys, bounds, totals, limit, out, failed, start, stop):
     for i in range(start, stop):
         largest(keys[i], bits)
         top, least = np.float64(tops[0]), smallest(x[i])
-        if not (top <= limit and least >= -limit and math.isfinite(totals[i])):
+        spread = top - least <= _TOO_WIDE * (upper - lower)
+        if not (spread and top <= limit and least >= -limit and math.isfinite(totals[i])):
             failed[i] = True
             continue
         centre = top

@@ -40,7 +40,7 @@ def project_capped_simplex(
     lower, upper : float or array
         Bounds of the entries, broadcast to the shape of ``x``; -inf and inf are no bound.
     total : float or array
-        The sum of p; an array broadcasts to the shape of ``x`` with 1 in place of n.
+        The sum of p; an array broadcasts to the shape of ``x`` without ``axis`` or with 1 there.
     axis : int
         The axis along which p sums to ``total``, default the last.
     where : array of bool, optional
@@ -137,7 +137,7 @@ def _capped_rows(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> Any:
     values = xp.clip(xp.astype(x, wide), -limit, limit)
     low, high, sums = (xp.astype(each, wide) for each in (low, high, sums))
     if _drowns(xp, values, high - low):  # once more from near the threshold, where differences are exact
-        values = values - _breakpoint(xp, *(detach(each) for each in (values, low, high, sums)))[0]
+        values = values - _centre(xp, *(detach(each) for each in (values, low, high, sums)))
     near, left = _breakpoint(xp, *(detach(each) for each in (values, low, high, sums)))
     at_high, at_low = detach(values - high), detach(values - low)
     above, below = (at_high > near) | (left & (at_high == near)), (at_low < near) | (~left & (at_low == near))
@@ -164,8 +164,30 @@ def _drowns(xp: Any, values: Any, widths: Any) -> bool:
 def _breakpoint(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> tuple[Any, Any]:
     """Return (point, left) of each row, (rows, 1): an end of the interval between breakpoints in which tau lies.
 
-    The sum of clip(x - tau, low, high) falls with tau and is linear between the breakpoints x - low and x - high. The
-    interval ends at ``point`` where ``left``, and begins there otherwise: where its end is infinite.
+    The interval ends at ``point`` where ``left``, and begins there otherwise: where its end is infinite.
+    """
+    before, point = _interval(xp, x, low, high, sums)
+    left = xp.isfinite(point)
+    middle_of_all = xp.where(xp.isfinite(before), before, xp.max(x, axis=-1, keepdims=True))
+    return xp.where(left, point, middle_of_all), left
+
+
+def _centre(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> Any:
+    """Return the end (rows, 1) of that interval next to which tau lies, where breakpoints may be farther apart.
+
+    Where entries are so large that x - low and x - high are both x, the sum falls next to the ends only: tau is at the
+    first where it has fallen enough halfway.
+    """
+    before, point = _interval(xp, x, low, high, sums)
+    fallen = _sum_at(xp, x, before / 2 + point / 2, low, high) <= sums
+    first = xp.isfinite(before) & (fallen | ~xp.isfinite(point))
+    return xp.where(first, before, xp.where(xp.isfinite(point), point, xp.max(x, axis=-1, keepdims=True)))
+
+
+def _interval(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> tuple[Any, Any]:
+    """Return the breakpoints between which tau lies, both (rows, 1): one may be infinite.
+
+    The sum of clip(x - tau, low, high) falls with tau and is linear between the breakpoints x - low and x - high.
     """
     points = xp.sort(xp.concat([x - low, x - high], axis=-1), axis=-1)
     last = points.shape[-1] - 1
@@ -176,10 +198,7 @@ def _breakpoint(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> tuple[Any, A
         reached = _sum_at(xp, x, tau, low, high) <= sums
         first_below, end = xp.where(reached, first_below, middle + 1), xp.where(reached, middle, end)
     point = take_at(xp, points, end)
-    before = take_at(xp, points, xp.where(end > 0, end - 1, end))
-    left = xp.isfinite(point)
-    middle_of_all = xp.where(xp.isfinite(before), before, xp.max(x, axis=-1, keepdims=True))
-    return xp.where(left, point, middle_of_all), left
+    return take_at(xp, points, xp.where(end > 0, end - 1, end)), point
 
 
 def _sum_at(xp: Any, x: Any, tau: Any, low: Any, high: Any) -> Any:

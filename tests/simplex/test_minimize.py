@@ -618,3 +618,20 @@ def test_the_objective_never_gets_the_array_of_the_caller(options):
     with suppress(ValueError):  # its values are not those of the points that it leaves behind
         minimize(rude, start, max_iterations=1, **options)
     np.testing.assert_array_equal(start, [0.25, 0.75])
+
+
+@pytest.mark.parametrize("method", ["auto", "newton", "ipm"])
+def test_an_entropy_with_tiny_weights_is_minimised_to_the_tolerance(method):
+    for seed in (0, 1, 21, 25, 35, 59):
+        rng = np.random.default_rng(seed)
+        q = rng.random(int(rng.choice([20, 40]))) ** 3
+        q /= q.sum()
+
+        def divergence(x, q=q):
+            logs = np.log(np.maximum(x, 1e-300) / q)
+            return float(x @ logs), logs + 1
+
+        result = minimize(divergence, n=len(q), convex=True, method=method)
+        assert result.status is Status.CONVERGED
+        assert result.iterations < 200
+        np.testing.assert_allclose(result.x, q, atol=1e-4)

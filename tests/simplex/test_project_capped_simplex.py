@@ -185,3 +185,15 @@ def test_the_kernel_keeps_its_digits_at_extreme_scales(exponent):
     expected = project_capped_simplex(x, total=1.0)
     found = project_capped_simplex(x * scale, upper=scale, total=scale) / scale
     np.testing.assert_allclose(found, expected, atol=1e-15)
+
+
+@pytest.mark.parametrize("rows", [1, 2000])
+@pytest.mark.parametrize("exponent", [8, 14, 17, 20, 99, 300])
+def test_entries_far_apart_do_not_lose_the_sum(exponent, rows):
+    rng = np.random.default_rng(exponent)
+    for _ in range(40):
+        n, lower, upper = int(rng.integers(2, 6)), rng.choice([0.0, -1.0]), rng.choice([0.5, 1.0])
+        x, total = rng.standard_normal(n) * 10.0**exponent, rng.uniform(n * lower, n * upper)
+        p = project_capped_simplex(np.tile(x, (rows, 1)), lower=lower, upper=upper, total=total)[-1]
+        exact = [float(v) for v in exact_capped(x, [lower] * n, [upper] * n, total)]
+        np.testing.assert_allclose(p, exact, rtol=0, atol=1e-15)

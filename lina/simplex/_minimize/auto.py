@@ -16,6 +16,9 @@ from lina.simplex._minimize.search import Moves, Search
 # Steps of projected gradients that tell the support well enough to try second derivatives.
 _FIRST = 20
 
+# Newton steps that may go by without the gap at a half: it does not fall monotonically.
+_LATE = 3
+
 # Second derivatives cost a product for every entry of the support, and a factor of its size.
 _SUPPORT = 400
 
@@ -23,8 +26,8 @@ _SUPPORT = 400
 def auto(search: Search, start: Point) -> Moves:
     """Yield projected gradients, and second derivatives on their support as soon as it is small enough.
 
-    One simplex gets Newton's method; rows and bounds get Newton steps along their face. These go on while each step
-    takes the gap to a half; then projected gradients again, twice as many each time.
+    One simplex gets Newton's method; rows and bounds get Newton steps along their face. These go on while the
+    gap comes to a half every few steps; then projected gradients again, twice as many each time.
     """
     begun, count = start, _FIRST
     second = newton if start.x.ndim == 1 and search.region.upper is None else face
@@ -34,12 +37,13 @@ def auto(search: Search, start: Point) -> Moves:
             yield move
             point = move[0]
         if int(search.xp.count_nonzero(point.x)) <= _SUPPORT:
-            gap = search.gap(point)
+            mark, late = search.gap(point), 0
             for move in _second(second, search, point):
                 yield move
-                point, before = move[0], gap
+                point = move[0]
                 gap = search.gap(point)
-                if gap > 0.5 * before:
+                mark, late = (gap, 0) if gap <= 0.5 * mark else (mark, late + 1)
+                if late == _LATE:
                     break
         if bool(search.xp.all(begun.x == point.x)):
             return

@@ -30,7 +30,7 @@ def search_line(
     ``curvature`` tells where to look first. ``end`` is the point at ``most``, exact where rounding would leave a trace.
     None if every trial is higher, which is rounding if the direction descends; `NotFiniteError` if none is finite.
     """
-    slope = search.dot(point.gradient, direction)
+    slope = _slope(search, point, direction)
     if not slope < 0:
         return None
     noise = 8 * epsilon(point.x) * abs(point.value)
@@ -44,7 +44,7 @@ def search_line(
         is_finite = is_finite or trial is not None
         if trial is not None:
             search.compare(point, trial)
-        here = math.inf if trial is None else search.dot(trial.gradient, direction)
+        here = math.inf if trial is None else _slope(search, trial, direction)
         is_lower = trial is not None and (
             trial.value <= point.value + noise or (search.progress.convex is True and here <= -_FLAT * slope)
         )
@@ -62,6 +62,12 @@ def search_line(
     if not is_finite:
         raise NotFiniteError
     return best
+
+
+def _slope(search: Search, point: Point, direction: Any) -> float:
+    """Return the slope along a direction whose entries sum to 0 over the last axis: what all have in common is none."""
+    g = point.gradient
+    return search.dot(g - search.xp.min(g, axis=-1, keepdims=True), direction)
 
 
 def _along(search: Search, x: Any, direction: Any, length: float, most: float, end: Any) -> Any:

@@ -1,6 +1,7 @@
 """Sequential quadratic programming on the identified support: every step is the minimiser of a quadratic model."""
 
 from collections.abc import Callable
+from typing import Any
 
 import array_api_compat.numpy as numpy_namespace
 import numpy as np
@@ -46,10 +47,17 @@ def model_steps(search: Search, start: Point, choose: Choice, method: str, kind:
         target[face] = _model_minimiser(search, point, face, x, g, method)
         end = from_numpy(target, point.x)
         found = search_line(search, point, end - point.x, end=end)
-        if found is None:
+        reached = found.point if found is not None else _with_half_the_gap(search, point, end)
+        if reached is None:
             return
-        point = found.point
+        point = reached
         yield point, kind
+
+
+def _with_half_the_gap(search: Search, point: Point, end: Any) -> Point | None:
+    """Return the end of a step whose decrease is below rounding, if the gap says that it is better."""
+    trial = search.objective(end)
+    return trial if trial is not None and search.gap(trial) <= 0.5 * search.gap(point) else None
 
 
 def _model_minimiser(

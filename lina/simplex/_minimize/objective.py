@@ -13,6 +13,9 @@ import numpy as np
 
 from lina._core.array import dtype_name, epsilon, scalar
 
+# A difference that moves an entry by no more than this part of itself tells its slope; it is seen above so many eps.
+_PART, _VISIBLE = 16.0, 1e4
+
 
 class NotFiniteError(Exception):
     """The objective is not finite however short the step."""
@@ -71,12 +74,26 @@ class Objective:
             if not bool(self.xp.all(self.xp.isfinite(product))):
                 raise NotFiniteError
             return product
-        h = math.sqrt(epsilon(point.x)) * max(scalar(self.xp.max(self.xp.abs(point.x))), 1e-300)
-        h /= max(scalar(self.xp.max(self.xp.abs(v))), 1e-300)
-        near = self(point.x + min(h, 0.5) * v)
-        if near is None:
+        xp, size = self.xp, self.xp.abs(v)
+        h = math.sqrt(epsilon(point.x)) * max(scalar(xp.max(xp.abs(point.x))), 1e-300)
+        h = min(h / max(scalar(xp.max(size)), 1e-300), 0.5)
+        product = self._difference(point, v, h)
+        if product is None:
             raise NotFiniteError
-        return (near.gradient - point.gradient) / min(h, 0.5)
+        # entries that such a step changes by more than a part: as with x log x, their slope may bend on the way
+        bent = (point.x > 0) & (h * size > point.x / _PART)
+        if not bool(xp.any(bent)):
+            return product
+        h = scalar(xp.min(xp.where(bent, point.x / xp.where(bent, size, 1.0), 1.0))) / _PART
+        closer = self._difference(point, v, h) if h > 0 else None
+        if closer is None:
+            return product
+        noise = epsilon(point.x) * scalar(xp.max(xp.abs(point.gradient)))
+        return xp.where(bent & (xp.abs(closer) * h > _VISIBLE * noise), closer, product)
+
+    def _difference(self, point: Point, v: Any, h: float) -> Any | None:
+        near = self(point.x + h * v)
+        return None if near is None else (near.gradient - point.gradient) / h
 
 
 class Lifted(Objective):
@@ -135,7 +152,7 @@ def _by_autodiff(user: Callable[[Any], Any], x: Any, found: Any) -> tuple[Any, A
     other = type(found).__module__.partition(".")[0]
     what = f"{type(found).__name__} alone"
     if other in ("torch", "jax", "jaxlib"):
-        what += f" (x was a {type(x).__name__}: give x0 as an array of {other})"
+        what += f" (x was a {type(x).__name__}: give x0 as an array of {other.removesuffix('lib')})"
     raise TypeError(f"objective must return (value, gradient), got {what}")
 
 
