@@ -69,7 +69,8 @@ def jax(session: nox.Session) -> None:
     """The table of operations on jax arrays, and traced calls."""
     environment(session, ".[jax]")
     session.run("pytest", *PARALLEL, "tests/test_operations.py", *session.posargs, env={"LINA_TEST_BACKENDS": "jax"})
-    session.run("pytest", "tests/core/test_array.py", "tests/ssm/test_tracing.py")
+    traced = ("tests/core/test_array.py", "tests/ssm/test_tracing.py", "tests/simplex/test_without_float64.py")
+    session.run("pytest", *PARALLEL, *traced, "tests/simplex/test_masked_gradients.py")
 
 
 @nox.session

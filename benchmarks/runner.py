@@ -16,17 +16,28 @@ from benchmarks.limits import gemm_rate
 
 @dataclass(frozen=True)
 class Target:
-    """``ratio`` demanded of time(peer) / time(contender), and the error allowed beside the peer's."""
+    """``ratio`` demanded of time(peer) / time(contender), that of memory, and the error allowed beside the peer's."""
 
     contender: str
     peer: str
     ratio: float
     error_factor: float | None = None
+    memory_ratio: float | None = None
+
+
+def peak_of_arrays(call: Callable[[], Any]) -> float:
+    """Return the peak of what Python and numpy allocate in one call, in MB; torch's tensors are not seen."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1] / 1e6
+    finally:
+        tracemalloc.stop()
 
 
 @dataclass
 class Case:
-    """One row of contenders on one input; ``error`` judges what a contender returned, untimed."""
+    """One row of contenders on one input; ``error`` judges what a contender returned, untimed, ``peak`` its memory."""
 
     name: str
     contenders: dict[str, Callable[[], Any]]
@@ -34,6 +45,7 @@ class Case:
     targets: list[Target] = field(default_factory=list)
     flops: float | None = None
     at_least_rounds: int = 3
+    peak: Callable[[Callable[[], Any]], float] = peak_of_arrays
 
 
 @dataclass
@@ -82,7 +94,7 @@ def run(question: Question, *, quick: bool = False, all_threads: bool = True) ->
 
 
 def _run_case(case: Case, quick: bool, all_threads: bool) -> dict[str, Any]:
-    rows = {name: {"error": case.error(call()), "memory": _peak(call)} for name, call in case.contenders.items()}
+    rows = {name: {"error": case.error(call()), "memory": case.peak(call)} for name, call in case.contenders.items()}
     modes = (("cpu_1", True, time.process_time), ("wall_all", False, time.perf_counter))
     for key, single, clock in modes[: 2 if all_threads else 1]:
         with one_thread(single):
@@ -115,16 +127,6 @@ def _interleave(case: Case, clock: Callable[[], float], quick: bool) -> dict[str
     return {name: statistics.median(each) for name, each in times.items()}
 
 
-def _peak(call: Callable[[], Any]) -> float:
-    """Return the peak of what Python and numpy allocate in one call, in MB; torch's tensors are not seen."""
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1] / 1e6
-    finally:
-        tracemalloc.stop()
-
-
 def _judge(target: Target, rows: dict[str, dict[str, float]]) -> str:
     ours, peer = rows[target.contender], rows.get(target.peer)
     if peer is None:
@@ -136,6 +138,10 @@ def _judge(target: Target, rows: dict[str, dict[str, float]]) -> str:
         factor = ours["error"] / max(peer["error"], 1e-16)
         met = met and factor <= target.error_factor
         text += f", error {factor:.2g} of its (allowed {target.error_factor:g})"
+    if target.memory_ratio is not None:
+        factor = peer["memory"] / max(ours["memory"], 1e-3)
+        met = met and factor >= target.memory_ratio
+        text += f", {factor:.3g}x less memory (wanted {target.memory_ratio:g}x)"
     return f"{'met' if met else 'MISSED'}: {text}"
 
 

@@ -13,6 +13,7 @@ from lina.hippo import transition
 from lina.ssm import (
     DenseSystem,
     DPLRSystem,
+    RationalSystem,
     fftconv,
     kernel_dense,
     kernel_rational,
@@ -43,6 +44,9 @@ def cases(quick: bool) -> Iterator[Case]:
         yield steps(n // shrink)
     for n in (64, 256, 1024):
         yield scan(n // shrink, 4000 // shrink)
+    for rows, d, L in ((1, 2, 100_000), (1, 8, 100_000), (CHANNELS, 16, 4096), (1, 4, 1000)):
+        yield rational_scan(rows, d, L // shrink)
+    yield low_pass_scan(6, 0.02, 4000 // shrink)
 
 
 def truncated(d: int, L: int) -> Case:
@@ -194,6 +198,47 @@ def scan(n: int, L: int) -> Case:
         Target("lina, dense", "dense, loop", 1.0),
     ]
     return Case(f"recurrence of {n} states, {L} samples", contenders, relative(loop()), targets)
+
+
+def rational_scan(rows: int, d: int, L: int) -> Case:
+    """Return the recurrence of one rational system of d states over rows of samples."""
+    rng = np.random.default_rng(0)
+    a, b = stable_polynomial(rng.uniform(-0.3, 0.3, d)), rng.standard_normal(d)
+    system, u = RationalSystem(a, b), rng.standard_normal((rows, L))
+    exact = scipy.signal.lfilter(b.astype(np.longdouble), np.r_[1, a].astype(np.longdouble), u.astype(np.longdouble))
+    contenders: Contenders = {
+        "lina": lambda: linear_scan(system, u)[0],
+        "scipy lfilter": lambda: scipy.signal.lfilter(b, np.r_[1, a], u),
+    }
+    targets = [Target("lina", "scipy lfilter", 1.5 if rows == 1 else 1.0, error_factor=2)] if rows * L > 10_000 else []
+    name = f"recurrence of {rows} rational signals, {d} states, {L} samples"
+    return Case(name, contenders, relative(exact.astype(float)), targets, None, 7)
+
+
+def low_pass_scan(order: int, cutoff: float, L: int) -> Case:
+    """Return the answer to a constant of a low-pass filter whose companion matrix has large powers."""
+    b, a = scipy.signal.butter(order, cutoff)
+    system, u = RationalSystem(a[1:], b[:-1]), np.ones(L)
+    dense = to_dense(system).system
+    exact = scipy.signal.lfilter(b[:-1].astype(np.longdouble), a.astype(np.longdouble), u.astype(np.longdouble))
+
+    def loop() -> Any:
+        x, out = np.zeros(order), []
+        for sample in u:
+            x = dense.A @ x + dense.B * sample
+            out.append(dense.C @ x)
+        return np.array(out)
+
+    contenders: Contenders = {
+        "lina": lambda: linear_scan(system, u)[0],
+        "lina, dense": lambda: linear_scan(dense, u)[0],
+        "dense, loop": loop,
+        "scipy lfilter": lambda: scipy.signal.lfilter(b[:-1], a, u),
+    }
+    targets = [Target("lina", "dense, loop", 1.0, error_factor=4)]
+    return Case(
+        f"Butterworth filter of order {order}, cutoff {cutoff}", contenders, relative(exact.astype(float)), targets
+    )
 
 
 def _pairs(rng: np.random.Generator, n: int, batch: tuple[int, ...] = ()) -> DPLRSystem:

@@ -112,10 +112,12 @@ def broadcast_low_rank(arrays: list[np.ndarray], L: int) -> Callable[[], Any] | 
         import torch
     except ImportError:
         return None
-    return _low_rank_of(torch, [torch.from_numpy(x.copy()) for x in arrays], L)
+    return low_rank_of(torch, [torch.from_numpy(x.copy()) for x in arrays], L)
 
 
-def _low_rank_of(torch: Any, tensors: list[Any], L: int) -> Callable[[], Any]:
+def low_rank_of(torch: Any, tensors: list[Any], L: int) -> Callable[[], Any]:
+    """Return the formula of low rank systems for tensors."""
+
     def run() -> Any:
         Lambda, P, B, C, dt = tensors
         omega = torch.exp(-2j * np.pi * torch.arange(L // 2 + 1) / L).to(torch.complex64)
@@ -165,10 +167,12 @@ def broadcast_diagonal(arrays: list[np.ndarray], L: int) -> Callable[[], Any] | 
         import torch
     except ImportError:
         return None
-    return _diagonal_of(torch, [torch.from_numpy(x.copy()) for x in arrays], L)
+    return diagonal_of(torch, [torch.from_numpy(x.copy()) for x in arrays], L)
 
 
-def _diagonal_of(torch: Any, tensors: list[Any], L: int) -> Callable[[], Any]:
+def diagonal_of(torch: Any, tensors: list[Any], L: int) -> Callable[[], Any]:
+    """Return the formula of diagonal systems for tensors."""
+
     def run() -> Any:
         Lambda, B, C, dt = tensors
         w = Lambda * dt[:, None]
@@ -184,7 +188,7 @@ def low_rank_adjoint(channels: int, N: int, L: int) -> Case:
     wide = [x.astype(complex if np.iscomplexobj(x) else float) for x in arrays]
     g = np.random.default_rng(1).standard_normal((channels, L)).astype("float32")
     contenders: dict[str, Callable[[], Any]] = {"lina, complex64": lambda: kernel_dplr_truncated_vjp(g, *arrays)}
-    targets = _autograd(contenders, arrays, g, _low_rank_of, L)
+    targets = _autograd(contenders, arrays, g, low_rank_of, L)
     exact = kernel_dplr_truncated_vjp(g.astype(float), *wide)
     name = f"gradients, diagonal plus low rank, {channels} channels of {N} states, L = {L}"
     return Case(name, contenders, lambda d: gradient_error(d, exact), targets)
@@ -195,7 +199,7 @@ def diagonal_adjoint(channels: int, N: int, L: int) -> Case:
     Lambda, _, B, C, dt = parameters(channels, N)
     arrays, g = narrow((Lambda, B, C, dt)), np.random.default_rng(1).standard_normal((channels, L)).astype("float32")
     contenders: dict[str, Callable[[], Any]] = {"lina, complex64": lambda: kernel_diag_vjp(g, *arrays)}
-    targets = _autograd(contenders, arrays, g, _diagonal_of, L)
+    targets = _autograd(contenders, arrays, g, diagonal_of, L)
     exact = kernel_diag_vjp(g.astype(float), Lambda, B, C, dt)
     name = f"gradients, diagonal, {channels} channels of {N} states, L = {L}"
     return Case(name, contenders, lambda d: gradient_error(d, exact), targets)

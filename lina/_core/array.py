@@ -61,6 +61,16 @@ def _type_name(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
+def kernel_of_tensors(operation: str, *arrays: Any) -> Any:
+    """Return the torch operation of this name where all arrays are tensors and there is one, otherwise None.
+
+    Such an operation takes what the public function was given: its values are looked at inside.
+    """
+    if not all(_library_of(x) == "torch" for x in arrays):
+        return None
+    return kernel(operation, _torch_namespace())
+
+
 def _as_array(value: Any, name: str) -> Any:
     """Turn lists and data frames into numpy arrays, leave arrays as they are, refuse what would lose meaning."""
     if _library_of(value) == "torch":

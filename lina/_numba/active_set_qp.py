@@ -11,12 +11,20 @@ from lina._numba.jit import njit
 _FLAT = 1e-13
 _EPS = 2.0**-52
 
+# A column of the start that depends on others to this accuracy takes one of them out: a face of dependent columns has
+# directions without curvature, along which steps are rounding.
+_DEPENDENT = 1e-12
+
+# So many whole steps in a row on one face without a lower spread of its gradient say that the rest is rounding.
+_STALLED = 5
+
 
 def active_set_qp(Q: np.ndarray, c: np.ndarray, x: np.ndarray, tolerance: float) -> tuple[np.ndarray, int]:
     """Return (y, steps): y minimises y.Q y / 2 + c.y over the simplex to a gap of ``tolerance`` or of rounding.
 
     ``Q`` (n, n) is symmetric positive semidefinite, ``x`` (n,) the feasible start, all float64. Cost n k flops a step
     for k positive entries, and k^2 for the update of a Cholesky factor; about as many steps as entries change sides.
+    A start with more positive entries than Q has rank is first led to fewer of them, n k flops for each.
     """
     y = np.array(x, dtype=np.float64)
     Q = np.ascontiguousarray(Q, dtype=np.float64)
@@ -34,17 +42,20 @@ def _descend(Q, c, x, tolerance, limit):
     ones = np.empty(n)
     d = np.empty(n)
     shift = _mean_diagonal(Q)
-    refused = 0
+    refused, stalled, before, whole = 0, 0, math.inf, False
     k = 0
+    slopes = _slopes(Q, c, x)
     for i in range(n):
         if x[i] > 0.0:
-            _append(Q, shift, L, face, k, i)
-            k += 1
+            k = _enter(Q, shift, L, face, k, x, i, slopes, d)
+    x /= np.sum(x)
     for step in range(limit):
         mean, low, spread = _gradient(Q, c, x, face, k, g)
         excess = mean - g[low]
         if excess <= max(tolerance, _noise(Q, c, face, k, low)):
             return step
+        stalled = stalled + 1 if whole and spread > 0.9 * before else 0
+        before = spread
         entering = x[low] == 0.0 and spread < 0.1 * excess
         if entering:
             _append(Q, shift, L, face, k, low)
@@ -56,9 +67,11 @@ def _descend(Q, c, x, tolerance, limit):
             slope = _direction(L, face, k, g, mean, ones, d)
         elif entering:
             refused = 0
-        if not slope < 0.0 or refused == 5:
+        if not slope < 0.0 or refused == 5 or stalled == _STALLED:
             return step
-        k = _move(L, x, face, k, d)
+        kept = _move(L, x, face, k, d)
+        whole = kept == k and not entering
+        k = kept
     return limit
 
 
@@ -69,6 +82,73 @@ def _mean_diagonal(Q):
     for i in range(Q.shape[0]):
         total += Q[i, i]
     return total / Q.shape[0] if total > 0.0 else 1.0
+
+
+@njit
+def _slopes(Q, c, x):
+    """Return the gradient in x less its mean there, so that along it the sum of x, off by rounding, does not count."""
+    g = c.copy()
+    for i in range(x.size):
+        if x[i] > 0.0:
+            for j in range(x.size):
+                g[j] += x[i] * Q[i, j]
+    return g - np.sum(x * g) / np.sum(x)
+
+
+@njit
+def _enter(Q, shift, L, face, k, x, j, g, d):
+    """Put j into the face of the start, and out of it what then depends on the rest; return how many it has.
+
+    Along the dependence neither Q x nor the sum of x changes: going down it to the first weight that reaches zero makes
+    nothing worse. ``g`` is the gradient in x and stays so.
+    """
+    while True:
+        _append(Q, shift, L, face, k, j)
+        if L[k, k] ** 2 > _DEPENDENT * (Q[j, j] + shift):
+            return k + 1
+        _dependence(L, k, d)
+        k = _leave(Q, L, face, k, x, g, d)
+        if x[j] == 0.0:
+            return k
+
+
+@njit
+def _dependence(L, k, d):
+    """Put into d the combination of the first k columns that is minus the last one, and 1 for that."""
+    for a in range(k - 1, -1, -1):
+        rest = -L[k, a]
+        for b in range(a + 1, k):
+            rest -= L[b, a] * d[b]
+        d[a] = rest / L[a, a]
+    d[k] = 1.0
+
+
+@njit
+def _leave(Q, L, face, k, x, g, d):
+    """Move the face and the entry after it along the dependence d until one is zero; return how many the face keeps."""
+    slope = 0.0
+    for a in range(k + 1):
+        slope += d[a] * g[face[a]]
+    sign = -1.0 if slope > 0.0 else 1.0
+    length = math.inf
+    blocking = k
+    for a in range(k + 1):
+        if sign * d[a] < 0.0 and -x[face[a]] / (sign * d[a]) < length:
+            length = -x[face[a]] / (sign * d[a])
+            blocking = a
+    if length == math.inf:  # no entry falls: the columns depend on each other by rounding alone
+        length, blocking = 0.0, k
+    for a in range(k + 1):
+        i = face[a]
+        change = sign * length * d[a] if a != blocking else -x[i]
+        x[i] = max(x[i] + change, 0.0) if a != blocking else 0.0
+        for m in range(g.size):
+            g[m] += change * Q[i, m]
+    for a in range(k - 1, -1, -1):
+        if x[face[a]] == 0.0:
+            _remove(L, face, k, a)
+            k -= 1
+    return k
 
 
 @njit

@@ -16,20 +16,24 @@ def series_divide(rest: np.ndarray, a: np.ndarray) -> np.ndarray:
 
 @njit
 def _divide(rest: np.ndarray, a: np.ndarray) -> None:
-    """Divide rows in place: two quotients at a time, so that the row is read and written half as often."""
-    L, d = rest.shape[1], a.shape[1]
     for r in range(rest.shape[0]):
-        row, c = rest[r], a[r]
-        done = 0
-        while d > 1 and done + d + 1 < L:
-            first = row[done]
-            row[done + 1] -= c[0] * first
-            second = row[done + 1]
-            for i in range(1, d):
-                row[done + 1 + i] -= c[i] * first + c[i - 1] * second
-            row[done + 1 + d] -= c[d - 1] * second
-            done += 2
-        for k in range(done, L):
-            value = row[k]
-            for i in range(min(d, L - 1 - k)):
-                row[k + 1 + i] -= c[i] * value
+        _divide_row(rest[r], a[r])
+
+
+@njit
+def _divide_row(row: np.ndarray, c: np.ndarray) -> None:
+    """Divide a row in place: two quotients at a time, so that it is read and written half as often."""
+    L, d = len(row), len(c)
+    done = 0
+    while d > 1 and done + d + 1 < L:
+        first = row[done]
+        row[done + 1] -= c[0] * first
+        second = row[done + 1]
+        for i in range(1, d):
+            row[done + 1 + i] -= c[i] * first + c[i - 1] * second
+        row[done + 1 + d] -= c[d - 1] * second
+        done += 2
+    for k in range(done, L):
+        value = row[k]
+        for i in range(min(d, L - 1 - k)):
+            row[k + 1 + i] -= c[i] * value

@@ -98,6 +98,13 @@ def _series_divide(dtype: str) -> None:
     series_divide(np.ones((1, 2), dtype=dtype), np.ones((1, 1), dtype=dtype))
 
 
+def _rational_scan(dtype: str) -> None:
+    from lina._numba.rational_scan import rational_scan
+
+    one = np.ones((1, 1), dtype=dtype)
+    rational_scan(one, one, np.zeros(1, dtype=np.int64), np.ones((1, 2), dtype=dtype))
+
+
 def _dplr_response(dtype: str) -> None:
     from lina._numba.dplr_response import dplr_response, dplr_response_vjp
 
@@ -132,6 +139,7 @@ KERNELS: dict[str, tuple[Callable[[str], Any], tuple[str, ...]]] = {
     "pinv_small": (_pinv_small, _DTYPES),
     "project_capped_simplex": (_project_capped_simplex, ("float32", "float64")),
     "project_simplex": (_project_simplex, ("float32", "float64")),
+    "rational_scan": (_rational_scan, ("float64", "complex128")),
     "series_divide": (_series_divide, ("float64", "complex128")),
     "simplex_qp": (_simplex_qp, ("float64",)),
     "step_down": (_step_down, ("float64",)),

@@ -1,6 +1,5 @@
 """Fenchel-Young losses: what a mapping to probabilities is the gradient of, as a distance of x from its target."""
 
-import math
 from typing import Any
 
 from lina._core.array import check_option, refuse_gradient
@@ -14,6 +13,7 @@ from lina.simplex._rows import (
     check_number,
     check_temperature,
     largest,
+    masked,
     offset,
     tempered,
     to_rows,
@@ -28,7 +28,7 @@ def fenchel_young_loss(
     x: Any,
     target: Any,
     mapping: str = "softmax",
-    alpha: float = 1.5,
+    alpha: float | None = None,
     *,
     axis: int = -1,
     where: Any = None,
@@ -52,14 +52,14 @@ def fenchel_young_loss(
     mapping : {"softmax", "sparsemax", "entmax"}
         With softmax and an index this is the cross-entropy, with a distribution Kullback and Leibler's divergence of
         the prediction from it.
-    alpha : float
-        Of entmax, at least 1.
+    alpha : float, optional
+        Of entmax alone: at least 1, default 1.5.
     axis : int
         The axis of the distributions, default the last; n is its length.
     where : array of bool, optional
         Entries outside are left out. Broadcasts to the shape of ``x``.
     temperature : float or array
-        ``x`` is divided by it. Positive; an array has 1 in place of n.
+        ``x`` is divided by it. Positive; an array has the shape of ``x`` without ``axis`` or with 1 there.
     ignore_index, reduction
         As in `cross_entropy`: rows that do not count, and their "sum" or "mean" in place of one loss for each.
     return_gradient : bool
@@ -78,9 +78,9 @@ def fenchel_young_loss(
     TypeError
         If ``x`` is no real array, ``target`` holds neither integers nor floats, or ``where`` is not boolean.
     ValueError
-        If ``mapping`` is unknown, ``alpha`` below 1, a class not in 0..n - 1, a distribution has a negative entry,
-        ``axis`` is out of range, the temperature not positive, or shapes do not fit. In lazy, traced and torch arrays,
-        whose values are not looked at, wrong targets make their rows NaN.
+        If ``mapping`` is unknown, ``alpha`` below 1 or given beside another mapping than entmax, a class not in
+        0..n - 1, a distribution has a negative entry, ``axis`` is out of range, the temperature not positive, or shapes
+        do not fit. In lazy, traced and torch arrays, whose values are not looked at, wrong targets make their rows NaN.
 
     Notes
     -----
@@ -104,13 +104,12 @@ def fenchel_young_loss(
     """
     check_option(mapping, MAPPINGS, "mapping")
     refuse_gradient("a Fenchel-Young loss", alpha=alpha)
-    alpha = check_number(alpha, "alpha", lambda a: a >= 1, "finite and at least 1")
-    alpha = {"softmax": 1.0, "sparsemax": 2.0}.get(mapping, alpha)
+    alpha = _check_alpha(alpha, mapping)
     check_option(reduction, REDUCTIONS, "reduction")
     xp, x, aim, axis = open_target(x, target, axis, ignore_index)
     mask = check_mask(xp, where, x)
     heat = check_temperature(xp, temperature, x, axis)
-    z = tempered(xp, to_rows(xp, x if mask is None else xp.where(mask, x, -math.inf), axis), heat)
+    z = tempered(xp, to_rows(xp, masked(xp, x, mask, axis), axis), heat)
     if alpha == 1.0 and aim.index is not None:
         value, probabilities = cross_entropy_rows(xp, z, aim)
         gradient = less_target(xp, probabilities(), aim) if return_gradient else None
@@ -193,6 +192,15 @@ def entmax_loss(
         reduction=reduction,
         return_gradient=return_gradient,
     )
+
+
+def _check_alpha(alpha: Any, mapping: str) -> float:
+    """Return the alpha at which entmax is the mapping."""
+    if mapping != "entmax":
+        if alpha is not None:
+            raise ValueError(f"alpha must be left out with mapping={mapping!r}, which has none, got {alpha}")
+        return {"softmax": 1.0, "sparsemax": 2.0}[mapping]
+    return check_number(1.5 if alpha is None else alpha, "alpha", lambda a: a >= 1, "finite and at least 1")
 
 
 def map_rows(xp: Any, z: Any, alpha: float) -> Any:

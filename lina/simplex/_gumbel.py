@@ -37,7 +37,7 @@ def gumbel_max(x: Any, *, axis: int = -1, where: Any = None, temperature: Any = 
     where : array of bool, optional
         Entries outside are never drawn. Broadcasts to the shape of ``x``.
     temperature : float or array
-        Positive; an array has 1 in place of n.
+        Positive; an array has the shape of ``x`` without ``axis`` or with 1 there.
     rng : int, numpy.random.Generator or None
         Source of the noise, drawn in float64 on the CPU. Under torch.vmap every element of the batch gets the same
         noise: call it on the whole batch instead. torch.compile cannot trace numpy's generator.
@@ -92,7 +92,7 @@ def gumbel_softmax(
     x : array_like
         Logits; integers and booleans are promoted to float64, half precisions to float32 (also in the result).
     temperature : float or array
-        Positive; an array has 1 in place of n.
+        Positive; an array has the shape of ``x`` without ``axis`` or with 1 there.
     hard : bool
         Return the vertex itself; for torch tensors with the derivative of the soft point ("straight through").
     axis : int

@@ -13,6 +13,7 @@ from lina.simplex._rows import (
     detach,
     from_rows,
     largest,
+    masked,
     offset,
     quiet,
     take_at,
@@ -51,7 +52,7 @@ def cross_entropy(
     where : array of bool, optional
         Entries outside are left out. Broadcasts to the shape of ``x``.
     temperature : float or array
-        Positive; an array has 1 in place of n.
+        Positive; an array has the shape of ``x`` without ``axis`` or with 1 there.
     ignore_index : int, optional
         Rows with this for a class do not count: loss and gradient are 0. It need not be in 0..n - 1.
     reduction : {"none", "mean", "sum"}
@@ -244,7 +245,7 @@ def _row_losses(
     xp, x, aim, axis = open_target(x, target, axis, ignore_index)
     mask = check_mask(xp, where, x)
     heat = check_temperature(xp, temperature, x, axis)
-    z = tempered(xp, to_rows(xp, x if mask is None else xp.where(mask, x, -math.inf), axis), heat)
+    z = tempered(xp, to_rows(xp, masked(xp, x, mask, axis), axis), heat)
     value, probabilities = loss(xp, z, aim)
     gradient = less_target(xp, probabilities(), aim) if return_gradient else None
     return assemble(xp, x, axis, rows_that_count(xp, aim, mask, axis), value, gradient, heat, reduction)

@@ -1,6 +1,5 @@
 """The probability that an entry is the largest once independent noise is added to all of them."""
 
-import math
 from typing import Any
 
 from lina._core.array import check_option, check_rank
@@ -10,8 +9,10 @@ from lina.simplex._rows import (
     best_real,
     check_axis,
     check_mask,
+    divided,
     from_rows,
     largest,
+    masked,
     offset,
     open_real,
     over_rows,
@@ -46,7 +47,8 @@ def perturb_max(
     noise : {"gaussian", "logistic", "gumbel", "uniform"}
         In its standard form: variance 1, scale 1, scale 1, and on (-1/2, 1/2).
     scale : float or array
-        Factor of the noise, positive; one for all or one per row (an array has 1 in place of n).
+        Factor of the noise, positive; one for all or one per row (an array has the shape of ``x`` without
+        ``axis`` or with 1 there).
     nodes : int
         Nodes of the quadrature, at least 16. For uniform noise nodes / 8 are taken in each of n pieces, which is exact
         for n up to nodes / 4.
@@ -101,7 +103,7 @@ def perturb_max(
     """
     xp, x = open_real(x=x)
     axis, mask, divisor = _check(xp, x, noise, scale, nodes, axis, where)
-    rows = to_rows(xp, x if mask is None else xp.where(mask, x, -math.inf), axis)
+    rows = to_rows(xp, masked(xp, x, mask, axis), axis)
     run = kernel("perturb_max", xp) or probabilities
     p, error = run(xp, _relative(xp, rows, divisor), noise, nodes)
     p, error = from_rows(xp, xp.astype(p, x.dtype), tuple(x.shape), axis), xp.astype(error, x.dtype)
@@ -196,7 +198,7 @@ def _check(xp: Any, x: Any, noise: str, scale: Any, nodes: int, axis: int, where
 def _relative(xp: Any, x: Any, divisor: Any) -> Any:
     """Return the rows relative to their largest entries, in units of the noise and the widest type."""
     x = xp.astype(x, best_real(xp))
-    return offset(xp, x, largest(xp, x)) / xp.astype(divisor, x.dtype)[:, None]
+    return divided(xp, offset(xp, x, largest(xp, x)), xp.astype(divisor, x.dtype)[:, None])
 
 
 def probabilities(xp: Any, z: Any, noise: str, nodes: int) -> tuple[Any, Any]:

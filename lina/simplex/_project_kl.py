@@ -33,7 +33,8 @@ def kl_project(x: Any, radius: Any = 1.0, *, upper: Any = None, axis: int = -1, 
         Not negative and finite. Integers and booleans are promoted to float64, half precisions to float32 (also in
         the result).
     radius : float or array
-        The sum of p, not negative and finite; an array broadcasts to the shape of ``x`` with 1 in place of n.
+        The sum of p, not negative and finite; an array broadcasts to the shape of ``x`` without ``axis`` or
+        with 1 there.
     upper : float or array, optional
         Upper bounds of the entries, not negative, broadcast to the shape of ``x``. Default: none.
     axis : int
@@ -58,8 +59,8 @@ def kl_project(x: Any, radius: Any = 1.0, *, upper: Any = None, axis: int = -1, 
 
     Notes
     -----
-    Single precision is summed in double. Cost two readings of ``x``, and with ``upper`` one sort. No
-    certificate: entries have a relative error of a few eps.
+    Single precision is summed in double. Cost O(n), a dozen passes over arrays of the size of ``x`` in float64, and
+    with ``upper`` one sort. No certificate: entries have a relative error of a few eps.
 
     References
     ----------
@@ -176,7 +177,7 @@ def _scaled(xp: Any, x: Any, weights: Any, radius: Any, upper: Any, axis: int, m
         caps = xp.astype(per_entry(xp, upper, x, axis, "upper"), weights.dtype)
         _check(xp, caps >= 0, "upper must have entries that are not negative")
         with quiet(x):  # in units of the radius the sums stay in range
-            p = r * _capped(xp, weights, xp.where(r == 0, 1.0, xp.minimum(caps / r, 1.0)))
+            p = r * _capped(xp, weights, xp.where(caps < r, caps / r, 1.0))
     return from_rows(xp, xp.astype(p, x.dtype), tuple(x.shape), axis)
 
 
@@ -196,7 +197,7 @@ def _capped(xp: Any, weights: Any, caps: Any) -> Any:
     free = ((1 - before) <= ratios * left) | (weight == 0)
     # the factor from the free entries themselves, which is more exact than the running sums
     first = xp.sum(xp.astype(~free, xp.int64), axis=-1, keepdims=True)
-    edge = take_at(xp, ratios, xp.minimum(first, ratios.shape[-1] - 1))
+    edge = take_at(xp, ratios, xp.where(first < ratios.shape[-1], first, ratios.shape[-1] - 1))
     capped = (ratio < edge) | (first >= ratios.shape[-1])
     rest = 1 - xp.sum(xp.where(capped & (weights > 0), caps, 0.0), axis=-1, keepdims=True)
     total = xp.sum(xp.where(capped, 0.0, weights), axis=-1, keepdims=True)

@@ -8,10 +8,12 @@ from lina.simplex._rows import (
     check_axis,
     check_mask,
     detach,
+    divided,
     largest,
     offset,
     open_real,
     over_rows,
+    over_temperature,
     per_row,
     quiet,
     worth_calling,
@@ -31,7 +33,8 @@ def project_simplex(
     x : array_like, shape (..., n, ...)
         Integers and booleans are promoted to float64, half precisions to float32 (also in the result).
     radius : float or array
-        The sum of p, not negative and finite; an array broadcasts to the shape of ``x`` with 1 in place of n.
+        The sum of p, not negative and finite; an array broadcasts to the shape of ``x`` without ``axis`` or
+        with 1 there.
     axis : int
         The axis along which p sums to ``radius``, default the last.
     where : array of bool, optional
@@ -90,14 +93,17 @@ def project_simplex(
     return (p, *threshold(xp, x, p, axis, mask)) if return_threshold else p
 
 
-def threshold(xp: Any, x: Any, p: Any, axis: int, mask: Any, power: Any = None) -> tuple[Any, Any]:
-    """Return (tau, support) of p^power = max(x - tau, 0): the largest entry is in every support."""
-    if mask is not None:
-        x = xp.where(mask, x, -math.inf)
-    height = xp.max(p, axis=axis, keepdims=True)
-    height = height if power is None else height**power
-    tau = xp.max(x, axis=axis, keepdims=True) - height
-    return xp.squeeze(tau, axis=axis), xp.sum(xp.astype(p != 0, xp.int64), axis=axis)
+def threshold(
+    xp: Any, x: Any, p: Any, axis: int, mask: Any, temperature: Any = 1.0, power: Any = None
+) -> tuple[Any, Any]:
+    """Return (tau, support) of p^power = max(power x / temperature - tau, 0): the largest entry is in every support."""
+    top = xp.max(x if mask is None else xp.where(mask, x, -math.inf), axis=axis, keepdims=True)
+    top, height = over_temperature(xp, top, temperature, axis), xp.max(p, axis=axis, keepdims=True)
+    if power is not None:
+        finite = xp.isfinite(top)
+        top = xp.where(finite, xp.where(finite, top, 0.0) * power, top)
+        height = xp.where(height == 0, 1.0, height) ** power  # 0 only in a row left out altogether, where tau is -inf
+    return xp.squeeze(top - height, axis=axis), xp.sum(xp.astype(p != 0, xp.int64), axis=axis)
 
 
 def project_rows(xp: Any, x: Any, radius: Any) -> Any:
@@ -111,7 +117,7 @@ def project_rows_body(xp: Any, x: Any, radius: Any) -> Any:
     r = xp.astype(radius, best_real(xp))[:, None]
     with quiet(x):
         # in units of the radius the sums stay in range
-        z = xp.astype(offset(xp, x, largest(xp, x)), r.dtype) / xp.where(r == 0, 1.0, r)
+        z = divided(xp, xp.astype(offset(xp, x, largest(xp, x)), r.dtype), xp.where(r == 0, 1.0, r))
         z = xp.maximum(z, -2.0)  # what lies below -1 is never in the support
         ordered = xp.sort(detach(z), axis=-1, descending=True)
         k = xp.cumulative_sum(xp.ones_like(ordered), axis=-1)

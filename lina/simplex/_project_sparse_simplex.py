@@ -21,7 +21,8 @@ def project_sparse_simplex(x: Any, k: int, radius: Any = 1.0, *, axis: int = -1)
     k : int
         The most entries that p may have, in 1..n.
     radius : float or array
-        The sum of p, not negative and finite; an array broadcasts to the shape of ``x`` with 1 in place of n.
+        The sum of p, not negative and finite; an array broadcasts to the shape of ``x`` without ``axis`` or
+        with 1 there.
     axis : int
         The axis along which p sums to ``radius``, default the last.
 

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-from array_api_compat import device
+from array_api_compat import array_namespace, device, is_dask_array, is_jax_array, is_numpy_array
 
 from lina._core.array import dtype_name, is_lazy, open_door
 from lina._core.kernels import kernel
@@ -56,10 +56,35 @@ def check_mask(xp: Any, where: Any, x: Any) -> Any:
             "where must be an array of booleans, got "
             f"{dtype_name(mask) if hasattr(mask, 'dtype') else type(mask).__name__}"
         )
+    check_library(x, mask, "where")
     try:
         return xp.broadcast_to(mask, x.shape)
     except (ValueError, RuntimeError):
         raise ValueError(f"where must broadcast to {tuple(x.shape)}, got shape {tuple(mask.shape)}") from None
+
+
+def check_library(x: Any, value: Any, name: str) -> None:
+    """Raise TypeError unless the array ``value`` is of the library of ``x``, or one which that takes itself."""
+    if is_torch(x) and is_torch(value):
+        return
+    if is_numpy_array(value) and (is_jax_array(x) or is_dask_array(x)):
+        return
+    try:
+        array_namespace(x, value)
+    except TypeError:
+        kinds = ", ".join(f"{type(each).__module__}.{type(each).__qualname__}" for each in (x, value))
+        raise TypeError(f"{name} must be an array of the library of x, got arrays of types {kinds}") from None
+
+
+def masked(xp: Any, x: Any, mask: Any, axis: int) -> Any:
+    """Return ``x`` with -inf out of the mask.
+
+    Rows left out altogether are 0: what is computed of them is not used, and has a derivative without NaN.
+    """
+    if mask is None:
+        return x
+    some = xp.any(mask, axis=axis, keepdims=True)
+    return xp.where(mask, x, xp.where(some, -math.inf, xp.zeros(some.shape, dtype=x.dtype, device=_device(x))))
 
 
 def to_rows(xp: Any, x: Any, axis: int) -> Any:
@@ -86,8 +111,7 @@ def over_rows(
     xp: Any, x: Any, function: Callable[[Any], Any], *, axis: int, mask: Any = None, masked_value: float = 0.0
 ) -> Any:
     """Return ``function`` of the rows of ``x`` along ``axis``; entries out of the mask do not count."""
-    if mask is not None:
-        x = xp.where(mask, x, -math.inf)
+    x = masked(xp, x, mask, axis)
     out = from_rows(xp, function(to_rows(xp, x, axis)), tuple(x.shape), axis)
     return out if mask is None else xp.where(mask, out, masked_value)
 
@@ -95,6 +119,7 @@ def over_rows(
 def per_row(xp: Any, value: Any, x: Any, axis: int, name: str, allowed: Callable[[Any], Any], wanted: str) -> Any:
     """Return an option of ``x``, one number or an array over all axes but ``axis``, as one number per row.
 
+    An array has the shape of ``x`` without ``axis``, or broadcasts to that with 1 there; no shape is both in two ways.
     ``allowed(value)`` is what it must be, in words ``wanted``. The entries of traced, lazy and torch arrays are not
     looked at: where they are not allowed they become NaN, and so do their rows.
     """
@@ -104,10 +129,14 @@ def per_row(xp: Any, value: Any, x: Any, axis: int, name: str, allowed: Callable
         return xp.full((math.prod(shape),), number, dtype=x.dtype, device=_device(x))
     if "float" not in dtype_name(value):
         raise TypeError(f"{name} must be a number or an array of floats, got dtype {dtype_name(value)}")
+    check_library(x, value, name)
+    without = (*x.shape[:axis], *x.shape[axis + 1 :])
     try:
-        spread = xp.reshape(xp.broadcast_to(xp.astype(value, x.dtype), shape), (-1,))
+        option = xp.reshape(value, shape) if tuple(value.shape) == without else value
+        spread = xp.reshape(xp.broadcast_to(xp.astype(option, x.dtype), shape), (-1,))
     except (ValueError, RuntimeError):
-        raise ValueError(f"{name} must broadcast to {shape}, got shape {tuple(value.shape)}") from None
+        found = tuple(value.shape)
+        raise ValueError(f"{name} must broadcast to {shape} or have the shape {without}, got shape {found}") from None
     right = allowed(spread)
     if not is_lazy(spread) and not is_torch(spread) and not bool(xp.all(right)):
         raise ValueError(f"{name} must be {wanted}, got {int(xp.sum(xp.astype(~right, xp.int64)))} other entries")
@@ -126,6 +155,7 @@ def per_entry(xp: Any, value: Any, x: Any, axis: int, name: str) -> Any:
     if _is_array(value):
         if "float" not in dtype_name(value):
             raise TypeError(f"{name} must be a number or an array of floats, got dtype {dtype_name(value)}")
+        check_library(x, value, name)
         try:
             return to_rows(xp, xp.broadcast_to(xp.astype(value, x.dtype), x.shape), axis)
         except (ValueError, RuntimeError):
@@ -215,7 +245,24 @@ def tempered(xp: Any, x: Any, temperature: Any) -> Any:
     if temperature is None:
         return x
     with quiet(x):
-        return offset(xp, x, largest(xp, x)) / temperature[:, None]
+        return divided(xp, offset(xp, x, largest(xp, x)), temperature[:, None])
+
+
+def divided(xp: Any, x: Any, divisor: Any) -> Any:
+    """Return ``x`` over a positive ``divisor``, by which infinite entries have the derivative 0.
+
+    That of a plain quotient is -x / divisor^2, which makes NaN of them where the entry itself has no weight.
+    """
+    own = kernel("divided", xp)
+    if own is not None:
+        return own(x, divisor)
+    return divided_body(xp, x, divisor) if is_lazy(x) or is_lazy(divisor) else x / divisor
+
+
+def divided_body(xp: Any, x: Any, divisor: Any) -> Any:
+    """Return the same in array code that has this derivative."""
+    infinite = xp.isinf(x)
+    return xp.where(infinite & (divisor > 0), x, xp.where(infinite, 0.0, x) / divisor)
 
 
 def check_temperature(xp: Any, temperature: Any, x: Any, axis: int) -> Any:
@@ -223,6 +270,14 @@ def check_temperature(xp: Any, temperature: Any, x: Any, axis: int) -> Any:
     if isinstance(temperature, (int, float)) and not isinstance(temperature, bool) and temperature == 1:
         return None
     return per_row(xp, temperature, x, axis, "temperature", lambda t: t > 0, "positive and finite")
+
+
+def over_temperature(xp: Any, x: Any, temperature: Any, axis: int) -> Any:
+    """Return x / temperature, ``x`` itself for a number 1; infinite entries stay, as in `divided`."""
+    heat = check_temperature(xp, temperature, x, axis)
+    if heat is None:
+        return x
+    return divided(xp, x, from_rows(xp, heat[:, None], (*x.shape[:axis], 1, *x.shape[axis + 1 :]), axis))
 
 
 def best_real(xp: Any) -> Any:

@@ -13,9 +13,12 @@ from lina.simplex._rows import (
     check_mask,
     check_temperature,
     detach,
+    divided,
     from_rows,
+    masked,
     offset,
     open_real,
+    over_temperature,
     to_rows,
 )
 from lina.simplex._softmax import weighted_centred
@@ -25,8 +28,8 @@ REGULARIZERS = ("quadratic", "entropic")
 
 # A gap of this width between the k-th entry and the next decides the weights to rounding.
 _DECIDED = 80.0
-# Entries this far from the k-th have the weight 0 or 1, and their exponentials do not overflow.
-_BEYOND = 500.0
+# Entries this far from the k-th have the weight 0 or 1, and the squares of their exponentials do not overflow.
+_BEYOND, _BEYOND_SINGLE = 300.0, 40.0
 # Newton's method takes 3 to 8 steps; bisection of the bracket to rounding would take so many.
 _MOST_STEPS = 60
 
@@ -49,7 +52,8 @@ def soft_topk(
     k : int
         In 1..n, n the length of ``axis``.
     temperature : float or array
-        Towards 0 the k largest entries get 1 and the others 0. Positive; an array has 1 in place of n.
+        Towards 0 the k largest entries get 1 and the others 0. Positive; an array has the shape of ``x``
+        without ``axis`` or with 1 there.
     regularizer : {"quadratic", "entropic"}
         H = - sum p^2 / 2: the projection onto the capped simplex, with weights exactly 0 and 1
         (`project_capped_simplex`). Or H = - sum p log p + (1 - p) log(1 - p): p = sigmoid(x / temperature - tau),
@@ -100,7 +104,7 @@ def soft_topk(
     check_option(regularizer, REGULARIZERS, "regularizer")
     mask = check_mask(xp, where, x)
     divisor = check_temperature(xp, temperature, x, axis)
-    rows = to_rows(xp, x if mask is None else xp.where(mask, x, -math.inf), axis)
+    rows = to_rows(xp, masked(xp, x, mask, axis), axis)
     counts = (rows != -math.inf) if mask is None else (rows != -math.inf) & to_rows(xp, mask, axis)
     z = _relative(xp, rows, k, divisor)
     if regularizer == "quadratic":
@@ -125,7 +129,7 @@ def soft_topk_vjp(
     p, cotangent : array, shape (..., n, ...)
         The weights, and the gradient by them.
     regularizer, axis, temperature
-        As in `soft_topk`; a temperature array has 1 in place of n.
+        As in `soft_topk`; a temperature array has the shape of ``p`` without ``axis`` or with 1 there.
 
     Returns
     -------
@@ -150,7 +154,7 @@ def soft_topk_vjp(
         gradient = centred(xp, (p > 0) & (p < 1), g, axis)
     else:
         gradient = weighted_centred(xp, p * (1 - p), xp.where(p > 0, g, 0.0), axis)
-    return gradient if isinstance(temperature, (int, float)) and temperature == 1 else gradient / temperature
+    return over_temperature(xp, gradient, temperature, axis)
 
 
 def soft_topk_jvp(
@@ -170,7 +174,7 @@ def _relative(xp: Any, rows: Any, k: int, divisor: Any) -> Any:
     edge = xp.min(xp.where(keep_topk(xp, values, k), values, math.inf), axis=-1, keepdims=True)
     z = xp.where(rows == -math.inf, rows, offset(xp, rows, edge))
     z = xp.where(xp.any(xp.isnan(values), axis=-1, keepdims=True), math.nan, z)
-    return z if divisor is None else z / xp.astype(divisor, z.dtype)[:, None]
+    return z if divisor is None else divided(xp, z, xp.astype(divisor, z.dtype)[:, None])
 
 
 def _quadratic(xp: Any, z: Any, counts: Any, k: int) -> Any:
@@ -184,13 +188,15 @@ def entropic_weights(xp: Any, z: Any, k: int) -> Any:
     counted = xp.astype((z != -math.inf) & ~xp.isnan(z), z.dtype)
     if k == z.shape[-1]:
         return xp.where(xp.isnan(z), z, counted)
-    first = keep_topk(xp, z, k)
-    tau = _threshold(xp, xp.sort(z, axis=-1, descending=True), k)
-    u = xp.where(first, tau - z, z - tau)
+    few = xp.sum(counted, axis=-1, keepdims=True) <= k
+    values = xp.where(few, 0.0, z)  # what is computed of the few is not used, and has a derivative without NaN
+    first = keep_topk(xp, values, k)
+    tau = _threshold(xp, xp.sort(values, axis=-1, descending=True), k)
+    u = xp.where(first, tau - values, values - tau)
     e = xp.exp(-xp.abs(u))
     small = xp.where(u > 0, 1.0, e) / (1 + e)
-    few = xp.sum(counted, axis=-1, keepdims=True) <= k
-    return xp.where(few & ~xp.isnan(z), counted, xp.where(first, 1 - small, small))
+    p = xp.where(few, counted, xp.where(first, 1 - small, small))
+    return xp.where(xp.isnan(z), z, p)
 
 
 def _threshold(xp: Any, ordered: Any, k: int) -> Any:
@@ -199,8 +205,8 @@ def _threshold(xp: Any, ordered: Any, k: int) -> Any:
     The logarithm of their quotient falls with tau, with a slope between -2 and -1/2. At the entry k + 1, less log k,
     the rest has more already; at the entry k, and log(n - k) more, the first k lack more.
     """
-    tiny = 1e-300 if ordered.dtype != xp.float32 else 1e-37
-    ordered = xp.clip(ordered, -_BEYOND, _BEYOND)
+    tiny, beyond = (1e-300, _BEYOND) if ordered.dtype != xp.float32 else (1e-37, _BEYOND_SINGLE)
+    ordered = xp.clip(ordered, -beyond, beyond)
     first, others = ordered[..., :k], ordered[..., k:]
     after = xp.maximum(others[..., :1], xp.zeros_like(others[..., :1]) - _DECIDED)
     tau, low = after / 2, after - math.log(k) - 1.0

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from lina._core.array import is_lazy
 from lina._core.kernels import kernel
 from lina.simplex._project_simplex import open_pair
 from lina.simplex._rows import (
@@ -11,10 +12,12 @@ from lina.simplex._rows import (
     check_temperature,
     detach,
     from_rows,
+    is_torch,
     largest,
     offset,
     open_real,
     over_rows,
+    over_temperature,
     places,
     quiet,
     take_at,
@@ -36,7 +39,7 @@ def softmax(x: Any, *, axis: int = -1, where: Any = None, temperature: Any = 1.0
     where : array of bool, optional
         Entries outside are left out: there p is exactly 0. Broadcasts to the shape of ``x``.
     temperature : float or array
-        Positive; an array broadcasts to the shape of ``x`` with 1 in place of n.
+        Positive; an array broadcasts to the shape of ``x`` without ``axis`` or with 1 there.
 
     Returns
     -------
@@ -127,10 +130,15 @@ def logsumexp(x: Any, *, axis: int = -1, where: Any = None, temperature: Any = 1
         own = kernel("logsumexp", xp) if heat is None else None
         if own is not None:
             return own(values)
+        # rows with an infinity or a NaN are their largest entry; what else is computed of them has a derivative, too
+        limit = largest(xp, values) if is_torch(values) or is_lazy(values) else None
+        if limit is not None:
+            values = xp.where(xp.isfinite(limit), values, 0.0)
         top, above = log_normaliser_rows(xp, tempered(xp, values, heat))
-        if heat is not None:
+        if heat is not None:  # the largest is at 0 there, with a derivative of its own
             with quiet(x):
-                top, above = largest(xp, values), above * heat[:, None]
+                top, above = largest(xp, values), (top + above) * heat[:, None]
+        top = top if limit is None else xp.where(xp.isfinite(limit), top, limit)
         finite = xp.isfinite(top)
         return xp.where(finite, xp.where(finite, top, 0.0) + above, top)
 
@@ -139,7 +147,7 @@ def logsumexp(x: Any, *, axis: int = -1, where: Any = None, temperature: Any = 1
 
 def over_rows_to_one(xp: Any, x: Any, function: Any, axis: int, mask: Any) -> Any:
     """Return ``function`` of the rows, which makes one number of each, with 1 in place of n."""
-    if mask is not None:
+    if mask is not None:  # those left out altogether too: they are empty sums
         x = xp.where(mask, x, -math.inf)
     return from_rows(xp, function(to_rows(xp, x, axis)), (*x.shape[:axis], 1, *x.shape[axis + 1 :]), axis)
 
@@ -191,7 +199,7 @@ def softmax_vjp(p: Any, cotangent: Any, *, axis: int = -1, temperature: Any = 1.
     p, cotangent : array, shape (..., n, ...)
         The softmax, and the gradient by it.
     axis, temperature
-        As in `softmax`; a temperature array has 1 in place of n.
+        As in `softmax`; a temperature array has the shape of ``p`` without ``axis`` or with 1 there.
 
     Returns
     -------
@@ -207,7 +215,7 @@ def softmax_vjp(p: Any, cotangent: Any, *, axis: int = -1, temperature: Any = 1.
     xp, p, g = open_pair(p, cotangent)
     axis = check_axis(p, axis, "p")
     gradient = weighted_centred(xp, p, xp.where(p > 0, g, 0.0), axis)
-    return over_temperature(gradient, temperature)
+    return over_temperature(xp, gradient, temperature, axis)
 
 
 def softmax_jvp(p: Any, tangent: Any, *, axis: int = -1, temperature: Any = 1.0) -> Any:
@@ -216,13 +224,6 @@ def softmax_jvp(p: Any, tangent: Any, *, axis: int = -1, temperature: Any = 1.0)
     Parameters and result are those of `softmax_vjp`.
     """
     return softmax_vjp(p, tangent, axis=axis, temperature=temperature)
-
-
-def over_temperature(gradient: Any, temperature: Any) -> Any:
-    """Return gradient / temperature, ``gradient`` itself for a number 1."""
-    if isinstance(temperature, (int, float)) and temperature == 1:
-        return gradient
-    return gradient / temperature
 
 
 def weighted_centred(xp: Any, weights: Any, g: Any, axis: int) -> Any:
@@ -242,7 +243,7 @@ def log_softmax_vjp(logp: Any, cotangent: Any, *, axis: int = -1, temperature: A
     logp, cotangent : array, shape (..., n, ...)
         The log-softmax, and the gradient by it.
     axis, temperature
-        As in `log_softmax`; a temperature array has 1 in place of n.
+        As in `log_softmax`; a temperature array has the shape of ``p`` without ``axis`` or with 1 there.
 
     Returns
     -------
@@ -259,7 +260,7 @@ def log_softmax_vjp(logp: Any, cotangent: Any, *, axis: int = -1, temperature: A
     axis = check_axis(logp, axis, "p")
     counted = xp.where(logp == -math.inf, 0.0, g)
     gradient = counted - xp.exp(logp) * xp.sum(counted, axis=axis, keepdims=True)
-    return over_temperature(gradient, temperature)
+    return over_temperature(xp, gradient, temperature, axis)
 
 
 def log_softmax_jvp(logp: Any, tangent: Any, *, axis: int = -1, temperature: Any = 1.0) -> Any:
@@ -284,4 +285,4 @@ def log_softmax_jvp(logp: Any, tangent: Any, *, axis: int = -1, temperature: Any
     counted = xp.where(gone, 0.0, t)
     derivative = counted - xp.sum(xp.exp(logp) * counted, axis=axis, keepdims=True)
     derivative = xp.where(gone, 0.0, derivative)
-    return over_temperature(derivative, temperature)
+    return over_temperature(xp, derivative, temperature, axis)

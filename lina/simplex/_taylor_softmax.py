@@ -12,6 +12,7 @@ from lina.simplex._rows import (
     check_mask,
     check_temperature,
     detach,
+    divided,
     largest,
     open_real,
     over_rows,
@@ -38,7 +39,7 @@ def taylor_softmax(x: Any, order: int = 2, *, axis: int = -1, where: Any = None,
     where : array_like of bool, optional
         Entries that count, broadcast to ``x``; the others get 0, as entries -inf do.
     temperature : float or array
-        ``x`` is divided by it; one for all or one per row.
+        ``x`` is divided by it; one for all or one per row (the shape of ``x`` without ``axis`` or with 1 there).
 
     Returns
     -------
@@ -185,7 +186,7 @@ def check_order(order: Any) -> int:
 def _normalised(xp: Any, rows: Any, order: int, divisor: Any) -> tuple[Any, Any]:
     """Return T / sum T and dT/dx / sum T of the rows divided by the temperatures ``divisor``."""
     with quiet(rows):
-        x = rows if divisor is None else rows / divisor[:, None]
+        x = rows if divisor is None else divided(xp, rows, divisor[:, None])
     top = largest(xp, x)
     infinite = x == math.inf
     counts = ((top == math.inf) & infinite) | ((top != math.inf) & (x > -math.inf)) | xp.isnan(x)

@@ -101,7 +101,7 @@ def topp_softmax(x: Any, p: float, *, axis: int = -1, where: Any = None, tempera
     where : array_like of bool, optional
         Entries that count, broadcast to ``x``; the others get 0, as entries -inf do.
     temperature : float or array
-        ``x`` is divided by it; one for all or one per row.
+        ``x`` is divided by it; one for all or one per row (the shape of ``x`` without ``axis`` or with 1 there).
 
     Returns
     -------
@@ -156,7 +156,7 @@ def threshold_softmax(
     where : array_like of bool, optional
         Entries that count, broadcast to ``x``; the others get 0, as entries -inf do.
     temperature : float or array
-        ``x`` is divided by it; one for all or one per row.
+        ``x`` is divided by it; one for all or one per row (the shape of ``x`` without ``axis`` or with 1 there).
 
     Returns
     -------

@@ -182,7 +182,8 @@ def discretize_dplr(
     weight = check_method(method, alpha)
     if weight is None:
         raise ValueError(
-            "method must be one of 'bilinear', 'euler', 'backward', 'gbt' for diagonal plus low rank, got 'zoh'"
+            "method must be one of 'bilinear', 'euler', 'backward', 'gbt' for diagonal plus low rank, got 'zoh', whose "
+            "exponential has no such form: take to_dense(system).system.discretize(dt, 'zoh')"
         )
     xp = namespace(Lambda)
     dt = xp.astype(check_step(xp, dt, Lambda)[..., None], Lambda.dtype)

@@ -1,14 +1,24 @@
 """Causal convolution of a signal with a kernel, whole or in parts, and its adjoint."""
 
+import math
 from typing import Any
 
 import numpy as np
 
-from lina._core.array import conjugate, epsilon, open_door, where_is
-from lina.ssm._fourier import check_result, checked_norm, first, product
+from lina._core.array import check_finite, is_lazy, kernel_of_tensors, open_door, scalar, where_is
+from lina.ssm._fourier import (
+    check_entries,
+    check_result,
+    first,
+    forward,
+    inverse,
+    product,
+    product_length,
+    sum_is_finite,
+)
 from lina.ssm._kernels.cotangents import summed_to
 from lina.ssm._series import filled
-from lina.ssm._systems_arrays import batch_shape, check_last
+from lina.ssm._systems_arrays import batch_shape, check_last, check_overflow, is_complex
 
 
 def fftconv(u: Any, k: Any, x0: Any = None, *, return_state: bool = False) -> Any:
@@ -58,17 +68,58 @@ def fftconv(u: Any, k: Any, x0: Any = None, *, return_state: bool = False) -> An
     >>> np.round(fftconv([0.0, 0.0], [1.0, 0.5], x), 12) + 0
     array([1., 0.])
     """
-    xp, u, k, x0, size = _opened(u, k, x0)
-    L, M = u.shape[-1], k.shape[-1]
-    count = L + M - 1 if return_state else L
-    with np.errstate(over="ignore", invalid="ignore"):
-        y = _convolved(xp, u, k, count)
-        if x0 is not None:
-            y = y + filled(xp, first(x0, count), count)
-        # otherwise no entry overflows, of the transforms neither: that is known without a look at them
-        if x0 is not None or not size * (L + M) ** 2 < (2.0**120 if epsilon(u) > 2.0**-52 else 2.0**1000):
-            check_result(xp, y, "u or k")
+    arrays = (u, k) if x0 is None else (u, k, x0)
+    return (kernel_of_tensors("fftconv", *arrays) or _in_parts)(u, k, x0, return_state)
+
+
+def _in_parts(u: Any, k: Any, x0: Any, return_state: bool) -> Any:
+    y = convolution(u, k, x0, return_state)
+    L = y.shape[-1] - np.shape(k)[-1] + 1
     return (y[..., :L], y[..., L:]) if return_state else y
+
+
+def convolution(u: Any, k: Any, x0: Any, return_state: bool) -> Any:
+    """Return the outputs of `fftconv` and, with ``return_state``, the state behind them; for any library."""
+    arrays = {"u": u, "k": k} if x0 is None else {"u": u, "k": k, "x0": x0}
+    xp, *opened = _opened(arrays)
+    count = opened[0].shape[-1] + (opened[1].shape[-1] - 1 if return_state else 0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = _convolved(xp, opened[0], opened[1], count)
+        if x0 is not None:
+            y = y + filled(xp, first(opened[2], count), count)
+    if is_lazy(y):
+        return y
+    # one that is not finite makes all outputs of its row so: a look at these is one at all that they are made of
+    seen = count if 0 not in y.shape and opened[0].shape[-1] > 0 and sum_is_finite(xp, y) else 0
+    for name, x in zip(arrays, opened, strict=True):
+        if x.shape[-1] > seen:
+            check_finite(xp, x[..., seen:], name)
+    if not seen and opened[0].shape[-1] > 0 and not bool(xp.all(xp.isfinite(y))):
+        y = _in_range(xp, y, opened, count)
+    return y if seen else check_overflow(xp, y, "u or k")
+
+
+def _in_range(xp: Any, y: Any, opened: list[Any], count: int) -> Any:
+    """Return outputs whose rows that are not finite are those of entries below 1, times the powers of two of these."""
+    u, k = opened[:2]
+    e, f = _exponent(xp, u), _exponent(xp, k)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = _times_power(_convolved(xp, _times_power(u, -e), _times_power(k, -f), count), e + f)
+        if len(opened) > 2:
+            scaled = scaled + filled(xp, first(opened[2], count), count)
+    return xp.where(xp.all(xp.isfinite(y), axis=-1, keepdims=True), y, scaled)
+
+
+def _exponent(xp: Any, x: Any) -> int:
+    """Return the exponent of the power of two above all parts of entries."""
+    parts = (xp.real(x), xp.imag(x)) if is_complex(x) else (x,)
+    return math.frexp(max(scalar(xp.max(xp.abs(part))) for part in parts))[1]
+
+
+def _times_power(x: Any, exponent: int) -> Any:
+    """Return x 2^exponent, in two steps, because the power alone may be out of range."""
+    half = exponent // 2
+    return x * 2.0**half * 2.0 ** (exponent - half)
 
 
 def fftconv_vjp(cotangent: Any, u: Any, k: Any, *, cotangent_state: Any = None) -> tuple[Any, Any, Any]:
@@ -99,7 +150,7 @@ def fftconv_vjp(cotangent: Any, u: Any, k: Any, *, cotangent_state: Any = None) 
 
     Notes
     -----
-    Correlations of the cotangent with k and with u, of three transforms each. For complex arrays the product is with
+    Correlations of the cotangent with k and with u, by five transforms. For complex arrays the product is with
     the adjoint of the Jacobian, as torch has it.
 
     Examples
@@ -110,35 +161,51 @@ def fftconv_vjp(cotangent: Any, u: Any, k: Any, *, cotangent_state: Any = None) 
     >>> np.round(du, 12), np.round(dk, 12), dx0
     (array([17., 10.]), array([11.,  6.]), array([1.]))
     """
-    xp, u, k, g, _ = _opened(u, k, cotangent, "cotangent")
+    xp, u, k, g = _opened({"u": u, "k": k, "cotangent": cotangent}, finite=True)
     L, M = u.shape[-1], k.shape[-1]
     check_last(g, L, "cotangent")
     if cotangent_state is not None:
-        _, _, _, more, _ = _opened(u, k, cotangent_state, "cotangent_state")
+        _, _, _, more = _opened({"u": u, "k": k, "cotangent_state": cotangent_state}, finite=True)
         check_last(more, M - 1, "cotangent_state")
         g = xp.concat([g, xp.broadcast_to(more, (*g.shape[:-1], M - 1))], axis=-1)
-    backwards, N = xp.flip(g, axis=-1), g.shape[-1]
     with np.errstate(over="ignore", invalid="ignore"):
-        du = xp.flip(product(xp, backwards, conjugate(xp, k), N), axis=-1)[..., :L]
-        dk = filled(xp, first(xp.flip(product(xp, backwards, conjugate(xp, u), N), axis=-1), M), M)
-        du, dk = summed_to(xp, du, u.shape), summed_to(xp, dk, k.shape)
-        du, dk = (check_result(xp, x, "cotangent") for x in (du, dk))
+        du, dk = (check_result(xp, x, "cotangent") for x in _correlated(xp, g, u, k))
     return du, dk, filled(xp, first(g, M - 1), M - 1)
 
 
-def _opened(u: Any, k: Any, more: Any, name: str = "x0") -> tuple[Any, ...]:
-    """Return (xp, u, k, more, norm of u times norm of k) of one dtype, checked; ``more`` may be None as x0."""
-    arrays = {"u": u, "k": k} if more is None else {"u": u, "k": k, name: more}
+def _correlated(xp: Any, g: Any, u: Any, k: Any) -> tuple[Any, Any]:
+    """Return the correlations of g with k, in the shape of u, and with u, in that of k."""
+    N, L, M, real = g.shape[-1], u.shape[-1], k.shape[-1], not is_complex(g)
+    n = product_length(N, max(L, M), N, real=real)
+    G = forward(xp, g, n)
+
+    def correlation(x: Any, like: Any) -> Any:
+        products = summed_to(xp, G * xp.conj(forward(xp, first(x, N), n)), (*like.shape[:-1], G.shape[-1]))
+        found = first(inverse(xp, products, n, real=real), min(N, like.shape[-1]))
+        return filled(xp, found, like.shape[-1])
+
+    return correlation(k, u), correlation(u, k)
+
+
+def _opened(arrays: dict[str, Any], *, finite: bool = False) -> tuple[Any, ...]:
+    """Return (xp, array, ...) of one dtype and of shapes that fit, u and k first; finite where asked for."""
     xp, *opened = open_door(min_ndim=1, **arrays)
     common = xp.result_type(*opened)
-    norms = [checked_norm(xp, x, each) for each, x in zip(arrays, opened, strict=True)]
-    if opened[1].shape[-1] == 0:
-        raise ValueError(f"k must have at least one entry on its last axis, got shape {tuple(opened[1].shape)}")
-    if name == "x0" and more is not None:
-        check_state(opened[2], opened[1].shape[-1])
-    batch_shape(**{each: x.shape[:-1] for each, x in zip(arrays, opened, strict=True)})
-    opened = [xp.astype(x, common, copy=False) for x in opened]
-    return (xp, *opened, *([None] if more is None else []), norms[0] * norms[1])
+    if finite:
+        for name, x in zip(arrays, opened, strict=True):
+            check_entries(xp, x, name)
+    check_shapes(dict(zip(arrays, opened, strict=True)))
+    return (xp, *(xp.astype(x, common, copy=False) for x in opened))
+
+
+def check_shapes(arrays: dict[str, Any]) -> None:
+    """Raise ValueError unless k has entries, the state x0 one less than it, and the leading axes broadcast."""
+    k = arrays["k"]
+    if k.shape[-1] == 0:
+        raise ValueError(f"k must have at least one entry on its last axis, got shape {tuple(k.shape)}")
+    if "x0" in arrays:
+        check_state(arrays["x0"], k.shape[-1])
+    batch_shape(**{name: x.shape[:-1] for name, x in arrays.items()})
 
 
 def check_state(x: Any, M: int) -> None:

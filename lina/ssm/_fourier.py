@@ -1,12 +1,11 @@
 """Discrete Fourier transforms along the last axis, real where the numbers are; of numpy arrays by scipy, in threads."""
 
-import math
 from typing import Any
 
 import numpy as np
 import scipy.fft
 
-from lina._core.array import check_finite, frobenius, is_lazy, real_dtype, scalar, where_is
+from lina._core.array import check_finite, is_lazy, real_dtype, where_is
 from lina._core.kernels import kernel
 from lina._core.threads import get_threads
 from lina.ssm._systems_arrays import check_overflow, complex_dtype, is_complex
@@ -17,7 +16,7 @@ _WORTH_THREADS = 2**18
 
 def fast_length(n: int, *, real: bool) -> int:
     """Return the next length of at least ``n`` >= 1 that is a product of small primes."""
-    return int(scipy.fft.next_fast_len(n, real=real))
+    return int(scipy.fft.next_fast_len(int(n), real=real))
 
 
 def forward(xp: Any, x: Any, n: int) -> Any:
@@ -49,26 +48,17 @@ def scipy_transform(name: str, x: np.ndarray, n: int) -> np.ndarray:
 
 def check_entries(xp: Any, x: Any, name: str) -> None:
     """Raise ValueError for NaN and infinities as `check_finite` does, at the price of one sum where there are none."""
-    if not (is_lazy(x) or _sum_is_finite(xp, x)):
+    if not (is_lazy(x) or sum_is_finite(xp, x)):
         check_finite(xp, x, name)
-
-
-def checked_norm(xp: Any, x: Any, name: str) -> float:
-    """Return the Frobenius norm of finite entries, infinity where it overflows or nobody can look; raise as above."""
-    if is_lazy(x):
-        return math.inf
-    norm = scalar(frobenius(xp, x.detach() if hasattr(x, "detach") else x))
-    if not math.isfinite(norm):
-        check_finite(xp, x, name)
-    return norm
 
 
 def check_result(xp: Any, x: Any, name: str) -> Any:
     """Return a result that is finite, or raise OverflowError as `check_overflow` does, at the same price."""
-    return x if is_lazy(x) or _sum_is_finite(xp, x) else check_overflow(xp, x, name)
+    return x if is_lazy(x) or sum_is_finite(xp, x) else check_overflow(xp, x, name)
 
 
-def _sum_is_finite(xp: Any, x: Any) -> bool:
+def sum_is_finite(xp: Any, x: Any) -> bool:
+    """Return whether the sum of all entries is finite: then they are, while a sum may overflow without them."""
     x = x.detach() if hasattr(x, "detach") else x
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(xp.isfinite(xp.sum(x)))
@@ -76,10 +66,15 @@ def _sum_is_finite(xp: Any, x: Any) -> bool:
 
 def product(xp: Any, x: Any, y: Any, count: int) -> Any:
     """Return the first coefficients (..., count) of the product of polynomials (..., m) and (..., n) of one dtype."""
+    real = not (is_complex(x) or is_complex(y))
+    n = product_length(x.shape[-1], y.shape[-1], count, real=real)
     x, y = first(x, count), first(y, count)
-    real, size = not (is_complex(x) or is_complex(y)), x.shape[-1] + y.shape[-1] - 1
-    n = fast_length(max(size, count), real=real)
     return inverse(xp, times(forward(xp, x, n), forward(xp, y, n)), n, real=real)[..., :count]
+
+
+def product_length(m: int, n: int, count: int, *, real: bool) -> int:
+    """Return the length of the transforms that give ``count`` coefficients of a product."""
+    return fast_length(max(min(m, count) + min(n, count) - 1, count), real=real)
 
 
 def first(x: Any, count: int) -> Any:

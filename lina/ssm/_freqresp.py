@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, dtype_name, open_door, to_numpy, where_is
-from lina.ssm._generating_function import generating_function, state_array
-from lina.ssm._resolvent import check_no_pole, resolvent
+from lina._core.array import check_finite, dtype_name, is_lazy, open_door, to_numpy, where_is
+from lina.ssm._generating_function import of_discrete, state_array
+from lina.ssm._resolvent import check_no_pole
+from lina.ssm._response import response
 from lina.ssm._systems_arrays import complex_dtype, namespace, widened_array
 
 
@@ -31,14 +32,16 @@ def freqresp(system: Any, omega: Any) -> Any:
     TypeError
         If ``system`` is no system, or ``omega`` no array of real numbers.
     ValueError
-        If ``omega`` is not finite or a pole of the system.
+        If ``omega`` is not finite, or a pole of the system up to rounding: if a change of A by 8 n eps of its norm (of
+        Lambda by 8 eps) may make it one, so that the response has no digits.
 
     Notes
     -----
     Dense systems are brought to the Hessenberg form whose first axis is B, 14 n^3 / 3 flops, after which a frequency
     takes 2 n^2 real multiplications and additions each for a real A (numpy; elsewhere one solve per frequency).
-    Diagonal systems take 8 n flops a frequency, diagonal plus low rank ones (r + 1)^2 times that. The error is that of
-    a matrix changed by a few eps of its norm.
+    Diagonal systems take 8 n flops a frequency, diagonal plus low rank ones (r + 1)^2 times that; frequencies at which
+    Woodbury's identity loses four digits or more, next to the poles of the diagonal alone, are solved by the dense
+    matrix. The error is that of a matrix changed by a few eps of its norm.
 
     References
     ----------
@@ -59,7 +62,12 @@ def freqresp(system: Any, omega: Any) -> Any:
         raise TypeError(f"omega must be real, got dtype {dtype_name(omega)}")
     angles = to_numpy(omega).astype("float64")
     if system.is_discrete:
-        return generating_function(system, np.exp(-1j * system.dt * angles))
-    p = xp.asarray((1j * angles).ravel(), dtype=complex_dtype(xp, widened_array(xp, like)), device=where_is(like))
-    G = check_no_pole(xp, resolvent(system, p, xp.ones_like(p)), "omega")
+        if is_lazy(system.dt):
+            raise ValueError("system must have a dt that is known, got one that is being traced")
+        steps = np.asarray(system.dt)[..., None]
+        G = of_discrete(system, np.exp(-1j * steps * angles.ravel()))
+    else:
+        p = xp.asarray((1j * angles).ravel(), dtype=complex_dtype(xp, widened_array(xp, like)), device=where_is(like))
+        G = response(system, p, xp.ones_like(p))
+    G = check_no_pole(xp, G, "omega")
     return xp.reshape(G, (*G.shape[:-1], *angles.shape))

@@ -12,13 +12,20 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
+from lina._core.array import epsilon
+
 # Points whose states fit into a cache together, and rows that one matrix product brings up to date.
 _POINTS_BYTES = 1 << 20
 _ROWS = 24
+# The norm of a balanced matrix over that of the matrix from which on balancing is worth it.
+_WORTH_BALANCING = 1e-4
 
 
 def hessenberg_response(A: np.ndarray, B: np.ndarray, C: np.ndarray, p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Return C (p I - q A)^-1 B of shape (..., m) for A (..., n, n), B and C (..., n), p and q (..., m)."""
+    """Return C (p I - q A)^-1 B of shape (..., m) for A (..., n, n), B and C (..., n), p and q (..., m).
+
+    Not finite where p / q cannot be told from a pole.
+    """
     batch = np.broadcast_shapes(A.shape[:-2], B.shape[:-1], C.shape[:-1], p.shape[:-1], q.shape[:-1])
     m = max(p.shape[-1], q.shape[-1])
     out = np.empty((*batch, m), dtype=np.result_type(p, q, A))
@@ -30,7 +37,7 @@ def hessenberg_response(A: np.ndarray, B: np.ndarray, C: np.ndarray, p: np.ndarr
 
 
 def _one_system(A: np.ndarray, B: np.ndarray, C: np.ndarray, p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    H, beta, c = controller_form(A, B, C)
+    H, beta, c = controller_form(*_in_like_units(A, B, C))
     out = np.empty(p.shape, dtype=np.result_type(p, q, A))
     flat = q == 0  # there the matrix is p I
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -48,10 +55,26 @@ def _one_system(A: np.ndarray, B: np.ndarray, C: np.ndarray, p: np.ndarray, q: n
             continue
         reached = np.flatnonzero(np.max(np.abs(s[points])) > steepest * below)
         size = reached[0] + 1 if len(reached) else len(H)
-        numerator, denominator = _sweep(H[:size, :size], c[:size], s[points])
+        part = H[:size, :size]
+        numerator, denominator, largest = _sweep(part, c[:size], s[points])
+        least = rounding(len(A), out) * (np.abs(s[points]) + np.linalg.norm(part)) * largest
+        denominator[np.abs(denominator) <= least] = 0
         with np.errstate(divide="ignore", invalid="ignore"):
             out[where[points]] = beta * (numerator / denominator) / q[where[points]]
     return out
+
+
+def _in_like_units(A: np.ndarray, B: np.ndarray, C: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the system with balanced states, scaled by powers of two, where that takes many digits off the norm of A.
+
+    Units that are far apart would drown in the rounding of the reduction. Otherwise a matrix is left as it is: the
+    triangular one of LegS would lose two digits (Watkins, Electron. Trans. Numer. Anal. 23 (2006) 1).
+    """
+    balanced, (scale, _) = scipy.linalg.matrix_balance(A, permute=False, separate=True)
+    if not np.linalg.norm(balanced) < _WORTH_BALANCING * np.linalg.norm(A):
+        return A, B, C
+    scale = scale.astype(A.real.dtype)
+    return balanced, B / scale, C * scale
 
 
 def controller_form(A: np.ndarray, B: np.ndarray, C: np.ndarray) -> tuple[np.ndarray, Any, np.ndarray]:
@@ -74,8 +97,19 @@ def controller_form(A: np.ndarray, B: np.ndarray, C: np.ndarray) -> tuple[np.nda
     return H[:size, :size], -phase * norm, (c @ Q)[:size]
 
 
-def _sweep(H: np.ndarray, c: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (c x, first row of (s I - H) x) for the x that solve all other rows, each to a scale of its own."""
+def rounding(n: int, like: Any) -> float:
+    """Return the change of a matrix of n rows, over its norm, that its reduction and solve may amount to.
+
+    A point that such a change makes a pole cannot be told from one: its response has no digits.
+    """
+    return 8 * n * epsilon(like)
+
+
+def _sweep(H: np.ndarray, c: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (c x, first row of (s I - H) x, largest entry of x) for the x that solve all other rows.
+
+    Each x has a scale of its own.
+    """
     n, m = H.shape[0], len(s)
     real = H.dtype.kind == "f" and c.dtype.kind == "f"
     X = np.zeros((n, m), dtype=s.dtype)
@@ -90,7 +124,7 @@ def _sweep(H: np.ndarray, c: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.
             known = (above[i - start] + H[i, i:stop] @ flat[i:stop]).view(s.dtype)
             row = s * X[i] - known
             if i == 0:
-                return (c @ flat).view(s.dtype), row
+                return (c @ flat).view(s.dtype), row, np.max(np.abs(X), axis=0)
             X[i - 1] = row / H[i, i - 1]
             if np.max(np.abs(flat[i - 1])) > limit:
                 scale = 2.0 ** -np.floor(np.log2(np.maximum(np.abs(X[i - 1]), 1)))

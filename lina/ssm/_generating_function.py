@@ -8,7 +8,9 @@ import numpy as np
 
 from lina._core.array import check_finite, check_rank, open_door, where_is
 from lina.ssm._convert.output_after import output_after, tail_numerator
-from lina.ssm._resolvent import check_no_pole, resolvent
+from lina.ssm._resolvent import check_no_pole
+from lina.ssm._response import response
+from lina.ssm._sum_of_taps import sum_taps_where_lost
 from lina.ssm._systems import DenseSystem, DiagonalSystem, DPLRSystem, RationalSystem
 from lina.ssm._systems_arrays import (
     check_overflow,
@@ -49,7 +51,9 @@ def generating_function(system: Any, z: Any, length: int | None = None, *, dt: A
         If ``system`` is no system, or ``z`` no array of numbers.
     ValueError
         If ``z`` is not finite, ``z`` or ``length`` is an int below 1, a continuous system comes without ``dt`` or a
-        discrete one with it, or the sum does not exist: ``z`` is the inverse of a pole.
+        discrete one with it, or the sum does not exist: ``z`` is the inverse of a pole, up to rounding.
+    GradientError
+        If torch records a gradient and ``length`` is given for a `RationalSystem`, whose recurrence runs on the host.
 
     Notes
     -----
@@ -57,12 +61,14 @@ def generating_function(system: Any, z: Any, length: int | None = None, *, dt: A
     which has nothing to divide by at z = -1. At roots of unity z = exp(-2 i theta), 1 - z is 2 i sin(theta) exp(-i
     theta) and 1 + z is 2 cos(theta) exp(-i theta). Sums over pairs are formed in double precision, since Woodbury's
     identity cancels next to the poles of the diagonal: complex64 keeps all its digits, where 2 (1 - z) / (1 + z) in
-    single precision leaves three or four. Points are given in double precision for the same reason.
+    single precision leaves three or four. Points are given in double precision for the same reason. Where the diagonal
+    alone has a pole, as that of "fout" and "legt" at z = 1, the point is solved by the dense matrix.
 
     Diagonal plus low rank takes Woodbury's identity, (r + 1)^2 sums over n; a rational system two FFTs at roots of
     unity and Horner's rule elsewhere; a dense one its Hessenberg form (see `freqresp`). For the first taps C A^L is
-    taken off C, which for dense and diagonal plus low rank takes log2(L) products of n x n matrices; diagonal systems
-    sum the geometric series by doubling, so that a pole on the circle does no harm. The sum over all taps of an
+    taken off C, which for dense and diagonal plus low rank takes log2(L) products of n x n matrices; next to a pole,
+    where both parts are large, the taps themselves are summed. Diagonal systems sum the geometric series by doubling,
+    so that a pole on the circle does no harm. The sum over all taps of an
     unstable system diverges on the unit circle: what is returned is its continuation, which no recurrence has (see
     `stability_margin`).
 
@@ -90,14 +96,20 @@ def generating_function(system: Any, z: Any, length: int | None = None, *, dt: A
         points, shape = np.exp(-2j * theta), (count // 2 + 1,)
     else:
         count, points, shape = None, _points(xp, z, like), np.shape(z)
-    if isinstance(system, RationalSystem):
-        G = _rational(xp, system, points, count, length)
-    elif system.is_discrete:
-        G = _discrete(xp, system, points, length)
-    else:
-        G = _continuous(xp, system, points, count, length, dt)
-    G = check_no_pole(xp, G)
+    if length is not None:  # C less C A^L would lose digits in single precision
+        system = widened(system)
+    G = evaluated(system, points, count, length, dt)
+    if length is not None and not isinstance(system, DiagonalSystem):
+        G = sum_taps_where_lost(system, G, points, count, length, dt)
+    G = _constant(xp, check_no_pole(xp, G), like)
     return xp.reshape(G, (*G.shape[:-1], *shape))
+
+
+def evaluated(system: Any, z: Any, count: int | None, length: int | None, dt: Any) -> Any:
+    """Return the sums of a system in any form, with nothing said about poles."""
+    if system.is_discrete:
+        return of_discrete(system, z, count, length)
+    return _continuous(namespace(state_array(system)), system, z, count, length, dt)
 
 
 def state_array(system: Any) -> Any:
@@ -189,14 +201,18 @@ def integer_power(xp: Any, z: Any, exponent: int) -> Any:
     return value
 
 
-def _discrete(xp: Any, system: Any, z: Any, length: int | None) -> Any:
+def of_discrete(system: Any, z: Any, count: int | None = None, length: int | None = None) -> Any:
+    """Return the generating function of a discrete system at points (..., m), or ``count``-th roots of unity."""
     like = state_array(system)
+    xp = namespace(like)
+    if isinstance(system, RationalSystem):
+        return _rational(xp, system, z, count, length)
     if length is not None and isinstance(system, DiagonalSystem):
         return _geometric(xp, system, z, length)
     wide = _constant(xp, z, widened_array(xp, like))
     one = xp.ones_like(wide)
     if length is None:
-        return resolvent(system, one, wide)
+        return response(system, one, wide)
     power = _constant(xp, integer_power(xp, z, length), like)
     return _less_the_rest(system, output_after(system, length), power, one, wide)
 
@@ -204,8 +220,8 @@ def _discrete(xp: Any, system: Any, z: Any, length: int | None) -> Any:
 def _less_the_rest(system: Any, C_after: Any, power: Any, p: Any, q: Any) -> Any:
     """Return the response by C less ``power`` times that by C A^L; one evaluation where the power is 1."""
     if power is None:
-        return resolvent(replace(system, C=system.C - C_after), p, q)
-    return resolvent(system, p, q) - power * resolvent(replace(system, C=C_after), p, q)
+        return response(replace(system, C=system.C - C_after), p, q)
+    return response(system, p, q) - power * response(replace(system, C=C_after), p, q)
 
 
 def _continuous(xp: Any, system: Any, z: Any, count: int | None, length: int | None, dt: Any) -> Any:
@@ -223,7 +239,7 @@ def _continuous(xp: Any, system: Any, z: Any, count: int | None, length: int | N
         wide = _constant(xp, z, widened_array(xp, like))
         p, q, phase = 1 - wide, xp.astype(step, wide.dtype) / 2 * (1 + wide), None
     if length is None:
-        G = resolvent(system, p, q)
+        G = response(system, p, q)
     else:
         after = output_after(system.discretize(dt, "bilinear"), length)
         power = None if count == length else _constant(xp, integer_power(xp, z, length), like)

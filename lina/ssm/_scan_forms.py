@@ -1,4 +1,4 @@
-"""Scans by the form of a system: rational ones divide, conjugate pairs step through a kernel, dense ones multiply."""
+"""Scans by the form of a system: conjugate pairs step through a kernel, dense ones multiply by their taps."""
 
 import math
 from collections.abc import Callable
@@ -7,47 +7,10 @@ from typing import Any
 import numpy as np
 
 from lina._core.array import where_is
-from lina.ssm._fourier import first, product
-from lina.ssm._kernels.dense import krylov
-from lina.ssm._series import divide, filled
-from lina.ssm._systems import DenseSystem, DPLRSystem, RationalSystem
-from lina.ssm._systems_arrays import widened, widened_array
+from lina.ssm._systems import DPLRSystem
 
 # A kernel takes seconds to compile on its first call: fewer entries of states are done earlier without.
 _WORTH_COMPILING = 2**17
-
-
-def scan_by_division(xp: Any, system: RationalSystem, u: Any, x: Any, return_states: bool) -> tuple[Any, Any, Any]:
-    """Return (y, last state, all states or None) of a rational system for samples (..., L), L >= 1.
-
-    With W for the sequence whose last d entries are the state, and the entries before the first sample in ``x``: W =
-    (U - R) / a, where R is what they take from the samples, and the outputs are b W plus what they add, S, so that
-    Y = (b (U - R) + a S) / a. Both are divisions of series without growth.
-    """
-    kept, L, d = x.dtype, u.shape[-1], x.shape[-1]
-    a, b = (xp.astype(widened_array(xp, v), widened_array(xp, x).dtype) for v in (system.a, system.b))
-    u, x = (xp.astype(widened_array(xp, v), b.dtype) for v in (u, x))
-    one = xp.ones_like(a[..., :1])
-    driven = _plus(xp, u, -_reaching(xp, a, x), L)
-    added = product(xp, xp.concat([one, a], axis=-1), _reaching(xp, b, x)[..., 1:], L) if d > 1 else 0 * driven
-    y = divide(xp, _plus(xp, product(xp, driven, b, L), added, L), a, L)
-    past = xp.concat([xp.flip(x, axis=-1), divide(xp, driven, a, L)], axis=-1)
-    states = None
-    if return_states:
-        index = np.arange(L)[:, None] + np.arange(d, 0, -1)
-        taken = xp.take(past, xp.asarray(index.ravel(), device=where_is(past)), axis=-1)
-        states = xp.astype(xp.reshape(taken, (*past.shape[:-1], L, d)), kept)
-    return xp.astype(y, kept), xp.astype(xp.flip(past[..., L:], axis=-1), kept), states
-
-
-def _reaching(xp: Any, c: Any, x: Any) -> Any:
-    """Return the d sums over j of c_{i+j} x_j: what the entries x_0, x_1, ... before the first one weigh at i."""
-    d = x.shape[-1]
-    return xp.flip(product(xp, xp.flip(c, axis=-1), x, d), axis=-1)
-
-
-def _plus(xp: Any, x: Any, y: Any, L: int) -> Any:
-    return filled(xp, first(x, L), L) + filled(xp, first(y, L), L)
 
 
 def kernel_pays(u: Any, x: Any) -> bool:
@@ -72,27 +35,25 @@ def scan_by_kernel(fast: Callable[..., Any], system: Any, u: Any, x: Any, return
     return y.reshape(*batch, L), end.reshape(x.shape), states.reshape(*batch, L, n) if return_states else None
 
 
-def scan_by_taps(xp: Any, system: DenseSystem, u: Any, x: Any, T: int) -> tuple[Any, Any]:
-    """Return (y, last state) of a dense system for samples (..., count T), T a power of two.
+def scan_by_taps(xp: Any, powers: tuple[Any, Any, Any], A: Any, B: Any, u: Any, x: Any) -> tuple[Any, Any]:
+    """Return (y, last state) of a dense system for samples (..., count T), from its Krylov rows, columns and A^T.
 
     A chunk begins where A^T and the samples of the one before lead; inside, its outputs are its taps times its samples
     and C A^(t+1) times its beginning.
     """
-    batch, L, n = u.shape[:-1], u.shape[-1], x.shape[-1]
-    wide = widened(system)
-    B, C = (xp.broadcast_to(v, (*system.batch, n)) for v in (wide.B, wide.C))
-    rows, columns, power = krylov(xp, wide.A, B, C, T)
+    rows, columns, power = powers
+    batch, L, T = u.shape[:-1], u.shape[-1], rows.shape[-2]
     taps = xp.matmul(rows, B[..., None])[..., 0]
-    after = xp.matrix_transpose(xp.matmul(rows, wide.A))
+    after = xp.matrix_transpose(xp.matmul(rows, A))
     arrays = (xp.flip(columns, axis=-2), _toeplitz(xp, taps), after, xp.matrix_transpose(power))
     inflow, toeplitz, after, jump = (xp.astype(v, x.dtype) for v in arrays)
     chunks = xp.astype(xp.reshape(u, (*batch, L // T, T)), x.dtype)
-    arriving, begins = xp.matmul(chunks, inflow), []
+    arriving, begins, x = xp.matmul(chunks, inflow), [], x[..., None, :]
     for c in range(L // T):
         begins.append(x)
-        x = xp.matmul(x[..., None, :], jump)[..., 0, :] + arriving[..., c, :]
-    y = xp.matmul(xp.stack(begins, axis=-2), after) + xp.matmul(chunks, toeplitz)
-    return xp.reshape(y, (*batch, L)), x
+        x = xp.matmul(x, jump) + arriving[..., c : c + 1, :]
+    y = xp.matmul(xp.concat(begins, axis=-2), after) + xp.matmul(chunks, toeplitz)
+    return xp.reshape(y, (*batch, L)), x[..., 0, :]
 
 
 def _toeplitz(xp: Any, taps: Any) -> Any:

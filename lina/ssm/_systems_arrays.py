@@ -1,6 +1,5 @@
 """What every system checks of its arrays: one library, one precision, finite entries, shapes, a positive step."""
 
-import math
 from dataclasses import fields, replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from lina._core.array import (
     open_door,
     real_dtype,
     scalar,
+    to_numpy,
     where_is,
 )
 from lina._core.array import widened_array as widened_array  # the other files of the room take it from here
@@ -72,7 +72,10 @@ def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 def check_step(xp: Any, dt: Any, like: Any) -> Any:
     """Return the step as a real array in the precision of ``like``, of the shape of leading axes; it is positive."""
-    if isinstance(dt, (bool, str, bytes)) or dt is None:
+    if dt is None:
+        taps = "the taps of a discrete system are linear_scan(system, impulse), or kernel_dense(A, B, C, None, L)"
+        raise TypeError(f"dt must be a positive number or an array of them, got None ({taps} of its to_dense)")
+    if isinstance(dt, (bool, str, bytes)):
         raise TypeError(f"dt must be a positive number or an array of them, got {type(dt).__name__}")
     if not hasattr(dt, "requires_grad") and not is_lazy(dt) and getattr(dt, "shape", ()) == ():
         dt = np.asarray(dt)
@@ -87,17 +90,32 @@ def check_step(xp: Any, dt: Any, like: Any) -> Any:
     return xp.astype(dt, real_dtype(xp, like), copy=False)
 
 
-def check_dimensionless(value: Any, name: str) -> float | None:
-    """Return a sampling step of a discrete system as a float, None for a continuous one."""
-    if value is None:
-        return None
+def check_sampling(dt: Any) -> Any:
+    """Return the step of a discrete system as a float, those of a batch as a float64 array on the host.
+
+    None stays for a continuous system, and a step that is being traced as it is.
+    """
+    if dt is None or is_lazy(dt):
+        return dt
+    wanted = "dt must be None (continuous) or"
     try:
-        number = float(value)
+        steps = np.array(to_numpy(dt))
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be None (continuous) or a number, got {type(value).__name__}") from None
-    if isinstance(value, bool) or not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{name} must be None (continuous) or finite and positive, got {value}")
-    return number
+        steps = np.array(None)
+    if steps.dtype.kind not in "iufb":
+        raise TypeError(f"{wanted} a number, or an array of one for each system, got {type(dt).__name__}")
+    bad = ~(np.isfinite(steps) & (steps > 0)) | (steps.dtype.kind == "b")
+    if np.any(bad):
+        raise ValueError(f"{wanted} finite and positive, got {steps[bad].flat[0]}")
+    return steps.astype("float64") if steps.ndim else float(steps)
+
+
+def over_steps(x: Any, dt: Any, axes: int, name: str) -> Any:
+    """Return an array whose last ``axes`` are of one system, with leading axes that hold those of the steps."""
+    if getattr(dt, "shape", ()) == ():
+        return x
+    batch = batch_shape(**{name: tuple(x.shape[: x.ndim - axes]), "dt": tuple(dt.shape)})
+    return namespace(x).broadcast_to(x, (*batch, *x.shape[x.ndim - axes :]))
 
 
 def check_overflow(xp: Any, x: Any, name: str) -> Any:
@@ -110,6 +128,15 @@ def check_overflow(xp: Any, x: Any, name: str) -> Any:
 def pair_sum(xp: Any, x: Any, axis: int = -1) -> Any:
     """Return the sum over conjugate pairs of which ``x`` holds one each: 2 Re of the sum, real."""
     return 2 * xp.real(xp.sum(x, axis=axis))
+
+
+def seen(x: Any) -> np.ndarray:
+    """Return the values of an array on the host, entry by entry where torch.func keeps them out of numpy's reach."""
+    try:
+        return to_numpy(x)
+    except RuntimeError:
+        flat = namespace(x).reshape(x, (-1,))
+        return np.reshape([flat[i].item() for i in range(flat.shape[0])], tuple(x.shape))
 
 
 def namespace(x: Any) -> Any:

@@ -1,5 +1,6 @@
 """Projections onto the simplex and entmax as torch operations, differentiable any number of times."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,7 +14,7 @@ from lina.simplex._entmax.body import entmax_body
 from lina.simplex._entmax.gradient import alpha_direction, support_weights
 from lina.simplex._entmax.public import entmax_rows
 from lina.simplex._project_simplex import centred, project_rows, project_rows_body
-from lina.simplex._rows import largest, offset, worth_calling
+from lina.simplex._rows import divided_body, largest, offset, worth_calling
 from lina.simplex._softmax import weighted_centred
 from lina.torch._op import register_op
 
@@ -154,11 +155,26 @@ def logsumexp(x: torch.Tensor) -> torch.Tensor:
     return torch.where(finite, torch.where(finite, top, 0.0) + above, top)
 
 
+def divided(x: torch.Tensor, divisor: torch.Tensor) -> torch.Tensor:
+    """Return ``x`` over a positive ``divisor``, by which infinite entries have the derivative 0."""
+    return x / divisor if _known(x, _all_finite) else divided_body(torch_namespace, x, divisor)
+
+
 def _known_numbers(p: torch.Tensor) -> bool:
-    """Whether no row is NaN, as torch makes those with +inf; False where values cannot be looked at, or only slowly."""
-    if torch.compiler.is_compiling() or p.device.type != "cpu":
+    """Whether no row is known to be NaN, as torch makes those with +inf."""
+    return _known(p, lambda values: not bool(torch.isnan(values[:, :1]).any()))
+
+
+def _all_finite(values: torch.Tensor) -> bool:
+    least, most = torch.aminmax(values) if values.numel() else (values.sum(), values.sum())
+    return bool(torch.isfinite(least) & torch.isfinite(most))
+
+
+def _known(x: torch.Tensor, holds: Callable[[torch.Tensor], bool]) -> bool:
+    """Whether something holds for the values; False where they cannot be looked at, or only slowly."""
+    if torch.compiler.is_compiling() or x.device.type != "cpu":
         return False
     try:
-        return not bool(torch.isnan(p.detach()[:, :1]).any())
+        return holds(x.detach())
     except RuntimeError:  # within vmap
         return False

@@ -6,6 +6,7 @@ import numpy as np
 
 from lina._core.array import array_namespace, from_numpy, open_door
 from lina.ssm import (
+    DenseSystem,
     RationalSystem,
     fftconv,
     fftconv_vjp,
@@ -16,7 +17,9 @@ from lina.ssm import (
     kernel_rational_vjp,
     leja_order,
     linear_scan,
+    poly_from_roots,
     stable_polynomial,
+    to_dense,
 )
 from tests.reference.ssm_convolution import convolution, division_at_roots_of_unity, long_division
 from tests.ssm.operations_systems import (
@@ -29,6 +32,7 @@ from tests.ssm.operations_systems import (
     _with_denominator,
 )
 
+WITH_DASK = ("numpy", "numpy:readonly", "strict", "strictest", "torch", "jax", "dask")
 L = 19
 DENOMINATOR = np.full(8, 0.05)
 UNIT = np.eye(1, 8)[0]
@@ -132,6 +136,27 @@ def _long(u: Any) -> Any:
 
 
 SLOW = stable_polynomial(np.full(20, 0.05))
+FEW = poly_from_roots(np.array([0.9, 0.8, -0.5, 0.6]))
+
+
+def _few(u: Any) -> Any:
+    """Return what a rational system of 4 states makes of samples."""
+    _, opened = open_door(u=u)
+    like = _real_like(opened)
+    return linear_scan(RationalSystem(from_numpy(FEW, like=like), from_numpy(np.ones(4), like=like)), u)[0]
+
+
+def _few_by_taps(rows: np.ndarray) -> np.ndarray:
+    taps = long_division(np.ones(4), FEW, rows.shape[-1])
+    return np.stack([np.convolve(row, taps)[: len(taps)] for row in rows])
+
+
+def _of_matrix(u: Any) -> Any:
+    """Return what the same system in dense form, with growing powers, makes of samples."""
+    _, opened = open_door(u=u)
+    like = _real_like(opened)
+    dense = to_dense(RationalSystem(FEW, np.ones(4))).system
+    return linear_scan(DenseSystem(*(from_numpy(x, like=like) for x in (dense.A, dense.B, dense.C)), dt=1.0), u)[0]
 
 
 def _by_distances(points: np.ndarray) -> np.ndarray:
@@ -202,5 +227,16 @@ ROWS = [
         arrays=_rows(0.5, 30),
         memory=200.0,
     ),
+    _row(
+        "linear_scan (rational, few states)",
+        _few,
+        "u",
+        _few_by_taps,
+        arrays=_rows(0.5, 30),
+        memory=200.0,
+        backends=WITH_DASK,
+    ),
+    _row("linear_scan (batch)", _few, "u", _few_by_taps, arrays=_rows(0.5, 2000), memory=12.0, backends=WITH_DASK),
+    _row("linear_scan (dense)", _of_matrix, "u", _few_by_taps, arrays=_rows(0.5, 30), memory=200.0, backends=WITH_DASK),
     _row("leja_order", _in_order, "points", _each(_by_distances)),
 ]

@@ -85,6 +85,9 @@ def test_c74_a_real_mode_has_half_weight():
     root = np.sqrt(0.5)
     single = DPLRSystem([0.5], [root * 0.3], [root * 2.0], [root * 3.0], [root * 0.4], dt=1.0)
     np.testing.assert_allclose(taps(single, 5), 6.0 * (0.5 - 0.3 * 0.4) ** np.arange(5))
+    assert to_dense(single).system.A.shape == (1, 1)
+    np.testing.assert_allclose(stability_margin(single), 1 - (0.5 - 0.3 * 0.4))
+    assert to_dense(halved).system.A.shape == (3, 3)
 
 
 def test_c75_the_low_rank_is_subtracted():
@@ -115,6 +118,7 @@ def test_c77_one_step_for_each_system():
     for system in (diagonal(), dplr()):
         together = system.discretize(steps, "bilinear")
         assert together.batch == (3,)
+        np.testing.assert_array_equal(together.dt, steps)
         for i, dt in enumerate(steps):
             each = system.discretize(float(dt), "bilinear")
             assert each.dt == dt

@@ -1,6 +1,8 @@
 """Conversions: the same response in another form, conditions that warn, true parameters from truncated ones."""
 
 import warnings
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -199,3 +201,28 @@ def test_stable_systems_are_recovered_without_a_warning():
         warnings.simplefilter("error")
         recover_b([-0.5], [1.0], 8)
         recover_c(discrete("dplr"), 512)
+
+
+def test_the_error_of_a_recovered_row_includes_what_the_difference_loses():
+    a = 1 - 1e-6
+    exact = 1 / (Fraction(1) - Fraction(a) ** 2)
+    for system in (DenseSystem([[a]], [1.0], [1.0], dt=1.0), DiagonalSystem([a], [0.5], [1.0], dt=1.0)):
+        found = recover_c(system, 2)
+        missed = abs(Fraction(float(np.real(found.system.C[0]))) / exact - 1)
+        assert missed <= found.error <= 1e-9
+
+
+def test_truncation_and_recovery_of_slow_modes_lose_nothing():
+    rng = np.random.default_rng(0)
+    C = rng.standard_normal(16) + 1j * rng.standard_normal(16)
+    system = DiagonalSystem(-0.5 + 1j * np.pi * np.arange(16), np.ones(16), C).discretize(1e-7)
+    found = recover_c(replace(system, C=truncated_c(system, 16)), 16)
+    assert np.abs(found.system.C - C).max() <= 10 * found.error * np.abs(C).max() <= 1e-11
+
+
+@pytest.mark.parametrize(
+    "system", [DenseSystem([[1.1]], [1.0], [1.0], dt=1.0), DiagonalSystem([1.1], [1.0], [1.0], dt=1.0)]
+)
+def test_a_power_that_overflows_is_an_error(system):
+    with pytest.raises(OverflowError, match=r"A\^L"):
+        truncated_c(system, 10**5)

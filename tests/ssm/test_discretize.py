@@ -125,7 +125,7 @@ def test_our_own_exponential_agrees_with_scipy(monkeypatch, dtype, norm):
         (lambda A, B: discretize(A, B[:2], 0.1), "B must have shape"),
         (lambda A, B: discretize(A * np.nan, B, 0.1), "A must be finite"),
         (lambda A, B: discretize(np.eye(4) * 20, B, 0.1, "bilinear"), "A must not have the eigenvalue"),
-        (lambda A, B: dplr(4).discretize(0.1, "zoh"), "method must be one of"),
+        (lambda A, B: dplr(4).discretize(0.1, "zoh"), r"method must be one of .* to_dense\(system\).system.discretize"),
         (lambda A, B: DenseSystem(A, B, B).discretize(0.1).discretize(0.1), "must be continuous"),
     ],
 )

@@ -136,3 +136,16 @@ def test_torch_gives_the_same_and_gradients_pass():
     x0 = torch.ones(3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda u, k, x0: fftconv(u, k, x0, return_state=True), (u, k, x0))
     np.testing.assert_allclose(fftconv(u, k).detach().numpy(), fftconv(*draw(7, 4)), atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128", "float32"])
+def test_sums_that_overflow_on_the_way_to_a_result_in_range_do_no_harm(dtype):
+    largest = np.finfo(dtype).max / 100
+    u, k = np.full((2, 1000), largest, dtype=dtype), np.array([1.0, 0.0], dtype=dtype)
+    u[1] = largest**-0.5
+    np.testing.assert_allclose(fftconv(u, k), u, rtol=1e-5 if dtype == "float32" else 1e-13)
+    np.testing.assert_allclose(fftconv(k * u[1, 0], u[0]), u[1, :2] * u[0, :2], rtol=1e-5)
+    y, _ = fftconv(u[:1], k, np.array([-largest], dtype=dtype), return_state=True)
+    np.testing.assert_allclose(y[0, :2], [0, largest], atol=largest * 1e-5)
+    with pytest.raises(OverflowError, match="u or k must be small enough"):
+        fftconv(u[0], u[0])

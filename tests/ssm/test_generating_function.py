@@ -5,7 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lina.ssm import DenseSystem, DiagonalSystem, DPLRSystem, RationalSystem, generating_function, to_dense
+from lina._core.errors import GradientError
+from lina.hippo import nplr
+from lina.ssm import (
+    DenseSystem,
+    DiagonalSystem,
+    DPLRSystem,
+    RationalSystem,
+    generating_function,
+    kernel_dplr,
+    to_dense,
+)
 from tests.reference.ssm_systems import full_matrices, rational_taps, sum_of_taps, taps
 from tests.ssm.systems import FORMS, dense, diagonal, discrete, dplr, rational
 
@@ -169,9 +179,47 @@ def test_gradients_pass():
     for z, length in ((8, None), (8, 8)):
         call = lambda *p, z=z, n=length: generating_function(DPLRSystem(*p), z, n, dt=0.1)  # noqa: E731
         assert torch.autograd.gradcheck(call, parts)
+        value = lambda B, s=system, z=z, n=length: torch.real(  # noqa: E731
+            generating_function(
+                DPLRSystem(*(torch.tensor(x) for x in (s.Lambda, s.P)), B, torch.tensor(s.C)), z, n, dt=0.1
+            )
+        ).sum()
+        B = torch.tensor(system.B)
+        expected = torch.autograd.grad(value(B.requires_grad_()), B)[0]
+        torch.testing.assert_close(torch.func.grad(value)(B.detach()), expected)
+    with pytest.raises(GradientError, match="no gradient with respect to a"):
+        generating_function(RationalSystem(torch.tensor([-0.5], requires_grad=True), torch.ones(1)), 16, 16)
     s = dense(3)
     parts = [torch.tensor(x, requires_grad=True) for x in (s.A, s.B, s.C)]
     z = torch.tensor([0.3 + 0.2j, 0.5j], requires_grad=True, dtype=torch.complex128)
     assert torch.autograd.gradcheck(
         lambda A, B, C, z: generating_function(DenseSystem(A, B, C, dt=1.0), z), (*parts, z)
     )
+
+
+@pytest.mark.parametrize("distance", [1e-3, 1e-6, 1e-9, 1e-12, 0.0, -1e-9])
+def test_the_first_taps_have_a_sum_at_a_pole_and_next_to_it(distance):
+    A, L = np.diag([1 - distance, 0.5]), 8
+    total = sum((1 - distance) ** k + 0.5**k for k in range(L))
+    rational = RationalSystem([-1.5 + distance, 0.5 * (1 - distance)], [2.0, -1.5 + distance])
+    for system in (DenseSystem(A, [1.0, 1.0], [1.0, 1.0], dt=1.0), rational):
+        assert generating_function(system, [1.0], L)[0] == pytest.approx(total, rel=1e-11)
+
+
+def test_an_integrator_has_its_truncated_response_at_roots_of_unity():
+    system = DenseSystem([[0.0, 1.0], [0.0, -1.0]], [0.0, 1.0], [1.0, 0.0])
+    discrete = system.discretize(0.1, "bilinear")
+    taps = [discrete.C @ np.linalg.matrix_power(discrete.A, k) @ discrete.B for k in range(8)]
+    np.testing.assert_allclose(generating_function(system, 8, 8, dt=0.1), np.fft.rfft(taps), atol=1e-14)
+    with pytest.raises(ValueError, match="z must not hold a pole"):
+        generating_function(system, 8, dt=0.1)
+
+
+def test_the_truncated_response_keeps_the_digits_of_single_precision():
+    F = nplr("legs", 64)
+    C = np.random.default_rng(0).standard_normal(64) @ F.V
+    parts = [x.astype("complex64") for x in (F.Lambda, F.P, F.B, C)]
+    G = generating_function(DPLRSystem(*parts), 1024, 1024, dt=1e-4)
+    exact = np.fft.rfft(kernel_dplr(*(x.astype(complex) for x in parts), 1e-4, 1024))
+    assert G.dtype == np.complex64
+    assert np.abs(G - exact).max() <= 2e-7 * np.abs(exact).max()

@@ -95,6 +95,8 @@ def test_growth_is_shown_and_overflow_is_an_error():
         ((np.eye(2) * np.nan, np.ones(2), np.ones(2), None, 4), ValueError, "A must be finite"),
         ((np.eye(2), np.ones(2), np.ones(2), -1.0, 4), ValueError, "dt must be positive"),
         ((np.eye(2), np.ones(2), np.ones(2), 0.1, 4, "no"), ValueError, "method must be one of"),
+        ((np.eye(2), np.ones(2), np.ones(2), None, 4, "no"), ValueError, "method must be left out where dt is None"),
+        ((np.eye(2), np.ones(2), np.ones(2), None, 4, "bilinear"), ValueError, "method must be left out where dt is"),
     ],
 )
 def test_an_error_names_the_argument(arguments, error, words):

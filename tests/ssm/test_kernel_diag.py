@@ -62,6 +62,23 @@ def test_single_precision_errs_by_rounding_only():
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_a_step_in_double_precision_is_not_rounded_to_that_of_the_systems(method):
+    Lambda, B, C = stable(32)
+    parts = [x.astype("complex64") for x in (0.02 * Lambda.real + 20j * Lambda.imag, B, C)]
+    exact = kernel_diag(*(x.astype(complex) for x in parts), 1e-2, 5000, method)
+    assert relative(kernel_diag(*parts, 1e-2, 5000, method), exact) < 3e-7
+    assert relative(kernel_diag(*parts, np.float32(1e-2), 5000, method), exact) > 1e-6
+    assert [x.dtype for x in kernel_diag_vjp(np.ones(9, "float32"), *parts, 1e-2, method)][3] == np.float32
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-310, 1e-300, 1e-19, 1e-17, 1e-9])
+def test_poles_next_to_the_origin_have_the_taps_of_an_integrator(scale):
+    for phase in (-1.0, 1j, -0.6 + 0.8j):
+        K = kernel_diag([scale * phase], [1.0], [1.0], 0.1, 3)
+        np.testing.assert_allclose(K, np.full(3, 0.2), rtol=3 * scale + 1e-15)
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dt", [1e-7, 0.3, 2.0])
 def test_the_adjoint_is_that_of_a_recurrence_in_40_digits(method, dt):
     arguments, g = [*stable(3, 5), dt], np.random.default_rng(0).standard_normal(7)

@@ -226,6 +226,7 @@ def test_taps_beyond_the_range_raise():
         ({"dt": -1.0}, ValueError, "dt must be positive"),
         ({"dt": np.nan}, ValueError, "dt must be finite"),
         ({"dt": "a"}, TypeError, "dt must be a positive number"),
+        ({"dt": None}, TypeError, r"got None \(the taps of a discrete system are linear_scan"),
         ({"L": 0}, ValueError, "L must be in 1"),
         ({"L": 2.5}, TypeError, "L must be an int, got float"),
         ({"Lambda": [np.inf]}, ValueError, "Lambda must be finite"),
@@ -243,10 +244,34 @@ def test_bad_input_is_named(function, changes, error, text):
         function(*arguments.values())
 
 
-def test_a_mode_that_is_constant_is_refused_at_roots_of_unity_only():
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("measure", ["legt", "lagt", "fout"])
+def test_a_mode_that_is_constant_is_answered_at_roots_of_unity_where_the_low_rank_moves_it(measure, dtype):
+    F = nplr(measure, 7)
+    C = np.cos(np.arange(2 * 7.0)).reshape(2, 7) @ F.V
+    parts = [np.asarray(x, dtype=dtype) for x in (F.Lambda, F.P, F.B, C)]
+    exact = np.stack([dplr_taps_in_double(F.Lambda, F.P, F.B, row, 0.1, 20) for row in C])
+    system = DPLRSystem(F.Lambda, F.P, F.B, C).discretize(0.1)
+    parts[3] = truncated_c(system, 20).astype(dtype)
+    found = kernel_dplr_truncated(*parts, 0.1, 20)
+    assert relative(found, exact) < (1e-5 if dtype == "complex64" else 1e-11)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_mode_of_the_diagonal_at_a_root_of_unity_is_moved_by_the_low_rank(k):
+    Lambda = np.array([20j * np.tan(np.pi * k / 8), -0.3 + 2j])
+    parts = Lambda, np.array([0.1, 0.2]), np.array([1.0, 0.5]), np.array([1.0, 1j])
+    C_tilde = truncated_c(DPLRSystem(*parts).discretize(0.1), 8)
+    exact = dplr_taps_in_double(*(np.array(x, dtype=complex) for x in parts), 0.1, 8)
+    assert relative(kernel_dplr_truncated(*parts[:3], C_tilde, 0.1, 8), exact) < 1e-11
+
+
+def test_a_pole_at_a_root_of_unity_is_refused_and_so_is_the_gradient_of_a_constant_mode():
+    with pytest.raises(ValueError, match="the roots of unity must not hold a pole"):
+        kernel_dplr_truncated([0.0], [0.0], [1.0], [1.0], 0.1, 8)
     parts = [0.0], [1.0], [1.0], [1.0]
     with pytest.raises(ValueError, match="Lambda must not be 0"):
-        kernel_dplr_truncated(*parts, 0.1, 8)
+        kernel_dplr_truncated_vjp(np.ones(8), *parts, 0.1)
     exact = dplr_taps_in_double(*(np.array(x, dtype=complex) for x in parts), 0.1, 8)
     assert relative(kernel_dplr(*parts, 0.1, 8), exact) < 1e-11
 
@@ -327,3 +352,18 @@ def test_memory_is_that_of_inputs_and_outputs():
     assert peak_of(lambda: kernel_dplr_truncated(*narrow, L)) < taps + 24e6
     g = np.ones((H, L), dtype="float32")
     assert peak_of(lambda: kernel_dplr_truncated_vjp(g, *narrow)) < taps + 40e6  # the matrix of g alone takes 268 MB
+
+
+def test_a_step_in_double_precision_is_not_rounded_to_that_of_the_systems():
+    Lambda, P, B, C = (x.astype("complex64") for x in stable(32))
+    parts = (Lambda.real / 50 + 20j * Lambda.imag).astype("complex64"), P[0] / 50, B, C
+    exact = kernel_dplr(*(x.astype(complex) for x in parts), 1e-2, 5000)
+    assert relative(kernel_dplr(*parts, 1e-2, 5000), exact) < 3e-7
+    assert relative(kernel_dplr(*parts, np.float32(1e-2), 5000), exact) > 1e-6
+
+
+def test_taps_of_poles_on_the_circle_err_as_documented():
+    rotation = np.angle((1 + 0.25j) / (1 - 0.25j))
+    for L, bound in ((10**3, 3e-12), (10**4, 1.3e-11), (10**5, 5e-10)):
+        exact = 2 * np.real(0.5 / (1 - 0.25j) * np.exp(1j * rotation * np.arange(L)))
+        assert relative(kernel_dplr([1j], [0.0], [1.0], [1.0], 0.5, L), exact) < bound

@@ -8,7 +8,7 @@ from array_api_compat import numpy as xp
 
 from lina._numba.circle_divide import _divide as _circle_divide
 from lina._numba.circle_divide import circle_divide
-from lina._numba.series_divide import _divide, series_divide
+from lina._numba.series_divide import _divide_row, series_divide
 from lina._numba.step_down import _step_down as _step_down_rows
 from lina._numba.step_down import step_down as step_down_rows
 from lina.ssm import (
@@ -49,6 +49,12 @@ def relative(found, exact):
     return np.max(np.abs(found - exact)) / np.max(np.abs(exact))
 
 
+def torch_namespace():
+    from array_api_compat import torch
+
+    return torch
+
+
 def by_blocks(a, b, L):
     """Divide as libraries without a kernel do."""
     with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore", invalid="ignore"):
@@ -80,6 +86,21 @@ def test_many_poles_within_a_billionth_of_the_circle_keep_twelve_digits():
     exact = rational_taps(a, b, 1200)
     assert relative(kernel_rational(a, b, 1200), exact) < 1e-11  # in blocks, by the degree
     assert relative(by_blocks(a, b, 1200), exact) < 1e-8
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("kind", ["f", "c"])
+@pytest.mark.parametrize("batch", ["none", "denominators", "numerators", "both"])
+@pytest.mark.parametrize(("d", "L"), [(1, 2), (3, 64), (5, 200), (70, 65), (70, 300)])
+def test_substitution_block_by_block_is_long_division(d, L, batch, kind):
+    torch = pytest.importorskip("torch")
+    a, b = draw(d, kind=kind, batch=(2, 1) if batch in ("denominators", "both") else (), size=0.2)
+    b = np.broadcast_to(b, (2, 1, d)) if batch != "none" else b
+    b = b * np.ones((3, 1)) if batch in ("numerators", "both") else b
+    found = series.divide(torch_namespace(), torch.tensor(b), torch.tensor(a), L)
+    exact = series.divide(np, b, a, L)
+    assert tuple(found.shape) == exact.shape
+    assert relative(found.numpy(), exact) < 1e-13
 
 
 @pytest.mark.parametrize("root", [1.6, 2.0, 10.0, 1e5])
@@ -192,8 +213,17 @@ def test_the_compiled_division_on_the_circle_equals_the_interpreted_one_and_the_
 
 def test_many_rows_in_doubt_are_told_stable_by_their_reflection_coefficients(monkeypatch):
     a, b = draw(200, size=0.3, batch=(64,))
-    monkeypatch.setattr("lina.ssm._convert.truncated.schur_cohn_sign", None)  # is not called
+    monkeypatch.setattr("lina.ssm._stability.flag.schur_cohn_sign", None)  # is not called
     kernel_rational_truncated(a, b, 1024)
+
+
+@pytest.mark.parametrize("kind", ["f", "c"])
+@pytest.mark.parametrize(("d", "L"), [(1, 1), (1, 2), (3, 2), (4, 30), (9, 9)])
+def test_many_short_rows_are_divided_together_as_each_alone(d, L, kind):
+    a, b = draw(d, batch=(40,), kind=kind)
+    each = [kernel_rational(*row, L) for row in zip(a, b, strict=True)]
+    np.testing.assert_allclose(kernel_rational(a, b, L), each, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(kernel_rational(a[0], b, L)[7], kernel_rational(a[0], b[7], L), atol=1e-12)
 
 
 @pytest.mark.parametrize("d", [1, 2, 5, 12])
@@ -327,7 +357,8 @@ def test_the_compiled_division_equals_the_interpreted_one_and_long_division(dtyp
         if dtype == "complex128":
             a, rest = a * (1 + 0.5j), rest * (0.5 - 1j)
         found, other = series_divide(rest.copy(), a), rest.copy()
-        _divide.py_func(other, a)
+        for row, below in zip(other, a, strict=True):
+            _divide_row.py_func(row, below)
         np.testing.assert_allclose(found, other, rtol=1e-14, atol=1e-14)
         np.testing.assert_allclose(found[0], long_division(rest[0], a[0], L), rtol=1e-13, atol=1e-13)
 

@@ -16,6 +16,10 @@ from lina.ssm import (
     vandermonde_transpose,
     vandermonde_vjp,
 )
+from lina.ssm._kernels.cauchy import cauchy_sums
+from lina.ssm._kernels.diag import diag_taps
+from lina.ssm._kernels.dplr import dplr_taps, truncated_dplr_taps
+from lina.ssm._kernels.vandermonde import products, transposed_products, vandermonde_transpose_vjp
 from tests.ssm.systems import draws
 
 L = 12
@@ -54,17 +58,22 @@ def _stable(n=4):
     return -rng.uniform(0.1, 1, n) + 1j * rng.uniform(0, 9, n), draws(n, 5), draws(n, 6), draws(n, 7), 0.1
 
 
-def _low_rank(function):
-    return lambda Lambda, P, B, C, dt: function(Lambda, P, B, C, dt, L)
+def _low_rank(function, *options):
+    return lambda Lambda, P, B, C, dt: function(Lambda, P, B, C, dt, L, *options)
 
 
 PAIRS = {
-    "kernel_dplr": (_low_rank(kernel_dplr), kernel_dplr_vjp, _stable()),
-    "kernel_dplr_truncated": (_low_rank(kernel_dplr_truncated), kernel_dplr_truncated_vjp, _stable()),
-    "kernel_diag": (lambda w, B, C, dt: kernel_diag(w, B, C, dt, L), kernel_diag_vjp, (*_stable()[:3], 0.1)),
-    "vandermonde": (lambda c, x: vandermonde(c, x, L), vandermonde_vjp, (draws(4), _stable()[0])),
+    "kernel_dplr": (_low_rank(dplr_taps, "warn"), kernel_dplr_vjp, _stable()),
+    "kernel_dplr_truncated": (_low_rank(truncated_dplr_taps), kernel_dplr_truncated_vjp, _stable()),
+    "kernel_diag": (
+        lambda w, B, C, dt: diag_taps(w, B, C, dt, L, "zoh", "warn"),
+        kernel_diag_vjp,
+        (*_stable()[:3], 0.1),
+    ),
+    "vandermonde": (lambda c, x: products(c, x, L), vandermonde_vjp, (draws(4), _stable()[0])),
+    "vandermonde_transpose": (transposed_products, vandermonde_transpose_vjp, (draws(7).real, _stable()[0] / 7)),
     "cauchy": (
-        lambda v, z, w: cauchy(v, z, w, pairs=True),
+        lambda v, z, w: cauchy_sums(v, z, w, True),
         lambda g, *arrays: cauchy_vjp(g, *arrays, pairs=True),
         (draws(4), draws(7, 1), draws(4, 2)),
     ),

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from lina._numba import rational_scan as rational_kernels
 from lina._numba.linear_scan import _parts, _scan
 from lina._numba.linear_scan import linear_scan as compiled_scan
+from lina._numba.series_divide import _divide_row
 from lina.ssm import DenseSystem, DiagonalSystem, DPLRSystem, RationalSystem, linear_scan, stable_polynomial, step
 from lina.ssm import _scan_forms as forms
+from tests.reference.ssm_convolution import convolution, long_division
 from tests.ssm.systems import dense, diagonal, dplr, draws
 
 
@@ -35,6 +38,14 @@ def test_a_rational_system_of_many_states_is_divided(d, L, monkeypatch):
     monkeypatch.setattr("lina.ssm._step._scan_chunks", None)  # is not called
     agree(linear_scan(s, u, x0, return_states=True), by_steps(s, u, x0))
     np.testing.assert_allclose(linear_scan(s, u, x0)[0], by_steps(s, u, x0)[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("L", [3, 700, 1500])
+def test_a_rational_system_of_very_many_states_is_divided_by_transforms(L):
+    d, rng = 600, np.random.default_rng(L)
+    s = RationalSystem(stable_polynomial(rng.uniform(-0.03, 0.03, d)), rng.standard_normal(d))
+    u, x0 = rng.standard_normal(L), rng.standard_normal(d)
+    agree(linear_scan(s, u, x0, return_states=True), by_steps(s, u, x0))
 
 
 def test_a_growing_rational_system_keeps_its_digits_at_every_scale():
@@ -95,6 +106,57 @@ def test_the_compiled_recurrence_equals_the_interpreted_one(dtype):
         np.testing.assert_allclose(states, again, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("batch", ["none", "systems", "inputs", "both"])
+@pytest.mark.parametrize("kind", ["f", "c"])
+def test_a_rational_system_of_few_states_is_its_steps(batch, kind, compiled, monkeypatch):
+    monkeypatch.setattr("lina.ssm._scan_rational.kernel_pays", lambda u, x: compiled)
+    d, L, rng = 4, 23, np.random.default_rng(0)
+    systems = (3, 1) if batch in ("systems", "both") else ()
+    a, b = stable_polynomial(rng.uniform(-0.5, 0.5, (*systems, d))), rng.standard_normal(d)
+    s = RationalSystem(a, b * 1j if kind == "c" else b)
+    u = rng.standard_normal((*((2,) if batch in ("inputs", "both") else ()), L))
+    x0 = draws(d, 1) if kind == "c" else rng.standard_normal(d)
+    whole = np.broadcast_to(u, (*np.broadcast_shapes(systems, u.shape[:-1]), L))
+    agree(linear_scan(s, u, x0, return_states=True), by_steps(s, whole, x0))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_the_compiled_recurrence_of_rational_systems_equals_the_interpreted_one(dtype, monkeypatch):
+    rng = np.random.default_rng(0)
+
+    def entries(*shape):
+        x = rng.uniform(-1, 1, shape).astype(dtype)
+        return x * (0.5 + 0.5j) if dtype == "complex128" else x
+
+    cases = []
+    for _ in range(1000):
+        rows, d, L = rng.integers(1, 4), rng.integers(1, 6), rng.integers(1, 14)
+        cases.append((entries(2, d), entries(2, d), rng.integers(0, 2, rows), entries(rows, d + L)))
+    found = []
+    for a, b, which, w in cases:
+        past = w.copy()
+        found.append((rational_kernels.rational_scan(a, b, which, past), past))
+    monkeypatch.setattr(rational_kernels, "_divide_row", _divide_row.py_func)
+    for (a, b, which, w), (y, past) in zip(cases, found, strict=True):
+        other, again, d = np.zeros_like(y), w.copy(), a.shape[1]
+        rational_kernels._scan.py_func(a, b, which, again, other)
+        np.testing.assert_allclose(past, again, rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(y, other, rtol=1e-13, atol=1e-13)
+        before = w[0].copy()
+        before[d:] = 0  # a quotient that begins with the state has the numerator (1 + a z) times it
+        numerator = convolution(before, np.r_[1, a[which[0]]], d)
+        exact = long_division(np.r_[numerator, w[0, d:]], a[which[0]], len(w[0]))
+        np.testing.assert_allclose(past[0], exact, rtol=1e-10, atol=1e-10)
+
+
+def test_outputs_do_not_depend_on_where_a_tile_of_them_ends():
+    tile, rng = rational_kernels._TILE, np.random.default_rng(0)
+    a, b, w = 0.1 * rng.standard_normal((1, 5)), rng.standard_normal((1, 5)), rng.standard_normal((1, 2 * tile + 8))
+    y = rational_kernels.rational_scan(a, b, np.zeros(1, dtype=np.int64), w)
+    np.testing.assert_allclose(y[0], np.convolve(w[0], b[0])[5 : w.shape[1]], rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("L", [1, 2, 63, 64, 65, 300])
 @pytest.mark.parametrize("kind", ["f", "c"])
 def test_a_dense_system_multiplies_by_its_taps(L, kind):
@@ -122,11 +184,12 @@ def test_single_precision_keeps_its_digits_in_every_form():
 
 
 @pytest.mark.torch
-def test_gradients_pass_through_division_and_taps():
+@pytest.mark.parametrize("d", [1, 4, 17])
+def test_gradients_pass_through_division_and_taps(d):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
-    a, b = stable_polynomial(rng.uniform(-0.2, 0.2, 17)), rng.standard_normal(17)
-    parts = [torch.tensor(x, requires_grad=True) for x in (a, b, rng.standard_normal(20), rng.standard_normal(17))]
+    a, b = stable_polynomial(rng.uniform(-0.2, 0.2, d)), rng.standard_normal(d)
+    parts = [torch.tensor(x, requires_grad=True) for x in (a, b, rng.standard_normal(20), rng.standard_normal(d))]
     assert torch.autograd.gradcheck(lambda a, b, u, x: linear_scan(RationalSystem(a, b), u, x), parts)
     s = dense(3).discretize(0.1)
     parts = [torch.tensor(x, requires_grad=True) for x in (s.A, s.B, s.C, rng.standard_normal(20))]

@@ -12,6 +12,7 @@ from lina.ssm import (
     DiagonalSystem,
     RationalSystem,
     UnstableSystemWarning,
+    kernel_rational_truncated,
     poly_from_roots,
     recover_b,
     stability_margin,
@@ -19,8 +20,9 @@ from lina.ssm import (
     step_down,
     step_up,
 )
-from lina.ssm._stability.schur_cohn import _in_fixed_point, _in_floating_point, schur_cohn_sign
-from lina.ssm._stability.winding import winds_around_nothing
+from lina.ssm._stability.pole_discs import sign_from_poles
+from lina.ssm._stability.schur_cohn import _in_fixed_point, _in_floating_point, eigenvalues, schur_cohn_sign
+from lina.ssm._stability.winding import roots_inside, winds_around_nothing
 from tests.reference.ssm_systems import largest_root
 from tests.ssm.systems import dense, diagonal, dplr
 
@@ -59,6 +61,58 @@ def test_a_pole_on_the_circle_has_margin_zero():
     assert stability_margin([0.0, 0.0]) == 1
 
 
+@pytest.mark.parametrize(
+    ("a", "margin"),
+    [
+        ([-1.0, -1.0], (1 - 5**0.5) / 2),
+        ([-2.5, 1.0], -1.0),
+        ([-2.5, 1.0000001], -0.99999993),
+        ([-1.5, -0.5, 0.5], (1 - 5**0.5) / 2),  # the first one, times a pole at 1/2
+        (poly_from_roots([2.0, 2.0, 0.5, 0.5]), -1.0),  # its own mirror image
+        (poly_from_roots([2.0] * 5 + [0.5] * 5), -1.0),
+        ([-1.0, -1.0j], 1 - largest_root(np.array([-1.0, -1.0j]))),
+    ],
+)
+def test_poles_whose_product_has_modulus_1_are_outside_unless_all_are_on_the_circle(a, margin):
+    found = float(stability_margin(a))
+    assert found < 0
+    assert abs(found - margin) < 1e-6 * (1 if len(a) < 10 else 1e5)
+
+
+@pytest.mark.parametrize("a", [[-2.0, 1.0], [0.0, 1.0j], [1.0j], [-1.0, 1.0], [0.0, 0.0, 0.0, -1.0]])
+def test_poles_that_are_all_on_the_circle_have_margin_zero(a):
+    assert stability_margin(a) == 0
+    assert _in_fixed_point(np.array(a), 128) in (0, None)
+
+
+def test_fixed_point_alone_tells_poles_outside_from_those_on_the_circle_where_their_product_is_1():
+    for a in ([-1.0, -1.0], [-2.5, 1.0], poly_from_roots([2.0, 2.0, 0.5, 0.5])):
+        assert _in_fixed_point(np.array(a), 128) == -1
+
+
+def test_discs_about_poles_agree_with_fixed_point_at_poles_next_to_the_circle():
+    rng = np.random.default_rng(5)
+    told = {1: 0, -1: 0, None: 0}
+    for _ in range(300):
+        a = step_up(rng.uniform(-0.95, 0.95, 16) + (1j * rng.uniform(-0.3, 0.3, 16) if rng.random() < 0.5 else 0))
+        moduli = np.abs(eigenvalues(a))
+        a = a / np.max(moduli) ** np.arange(1, 17) * (1 + rng.choice([-1e-13, 0, 1e-13]))
+        sign = sign_from_poles(a, eigenvalues(a))
+        told[sign] += 1
+        assert sign in (None, _in_fixed_point(a, 512))
+    assert min(told[1], told[-1]) > 60
+    assert told[None] < 60
+
+
+def test_no_disc_proves_anything_from_poles_that_are_wrong():
+    a = poly_from_roots(np.array([0.5, -0.3, 0.9, 1.01]))
+    assert sign_from_poles(a, np.array([0.5, -0.3, 0.9, 0.95])) != 1
+    assert sign_from_poles(a, np.array([0.5, 0.5, 0.9, 0.9])) != 1
+    stable = poly_from_roots(np.array([0.5, -0.3, 0.9, 0.99]))
+    assert sign_from_poles(stable, np.array([0.5, -0.3, 0.9, 1.01])) != -1
+    assert sign_from_poles(stable, np.array([0.5, -0.3, 0.9, np.inf])) is None
+
+
 def test_fixed_point_agrees_with_floating_point_and_goes_on_where_it_ends():
     rng = np.random.default_rng(0)
     for _ in range(200):
@@ -91,6 +145,47 @@ def test_the_winding_number_never_calls_an_unstable_polynomial_stable():
         found += quick
         assert not quick or np.all(np.abs(k) < 1)
     assert found > 100
+
+
+@pytest.mark.parametrize("complex_", [False, True])
+@pytest.mark.parametrize("distance", [1e-3, 1e-6, 1e-9])
+def test_the_winding_number_passes_single_roots_and_pairs_next_to_the_circle(distance, complex_):
+    rng = np.random.default_rng(2)
+    for pair in (False, True):
+        for outside in (False, True):
+            angles = (np.arange(24 if complex_ else 12) + rng.uniform(0.2, 0.8, 24 if complex_ else 12)) * np.pi / 12
+            angles = np.append(angles, angles[:2] + 1e-2) if pair else angles
+            poles = np.exp(1j * angles) * (1 - distance)
+            if outside:
+                poles[0] *= (1 + distance) / (1 - distance)
+            a = poly_from_roots(poles if complex_ else np.append(poles, poles.conj()))
+            a = np.poly1d([1, *(a if complex_ else a.real)]) * np.poly1d([1, 0, -((1 - distance) ** 2)])
+            count, seen = roots_inside(a.coeffs)
+            assert (count is None and min(np.abs(seen)) < 1) if outside else count == 0
+
+
+def test_roots_deep_inside_are_counted():
+    poles = np.array([1.2, -1.3, 0.5, 0.2, -0.1])
+    assert roots_inside(np.append(1, poly_from_roots(poles))) == (2, [])
+    assert roots_inside(np.append(1, poly_from_roots(poles * np.exp(0.3j)))) == (2, [])
+
+
+def test_coefficients_in_single_precision_and_next_to_the_end_of_the_range_are_looked_at_in_double():
+    k = np.random.default_rng(4).uniform(-0.25, 0.25, 200)
+    single = step_up(k).astype("float32")
+    assert roots_inside(np.append(np.float32(1), single)) == roots_inside(np.append(1.0, single)) == (0, [])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert roots_inside(np.array([1.0, 1e308, -1e308, 1e308]))[0] != 0
+
+
+def test_two_thousand_poles_next_to_the_circle_are_flagged_without_their_eigenvalues(monkeypatch):
+    monkeypatch.setattr("lina.ssm._stability.schur_cohn.eigenvalues", None)  # is not called
+    a = step_up(np.random.default_rng(0).uniform(-0.6, 0.6, (8, 256)))
+    with pytest.warns(UnstableSystemWarning, match=r"a pole of it has modulus 1 \+ \d.*e-1\d"):
+        kernel_rational_truncated(a, np.ones((8, 256)), 4096)
+    stable = step_up(np.random.default_rng(0).uniform(-0.2, 0.2, 1024))
+    kernel_rational_truncated(stable, np.ones(1024), 4096, unstable="raise")
 
 
 def test_a_kernel_that_looks_harmless_is_flagged():
@@ -127,6 +222,8 @@ def test_batches_keep_their_shape_and_dtype():
 def test_errors_name_the_argument():
     with pytest.raises(ValueError, match="a must have no reflection coefficient of modulus 1"):
         step_down([0.5, 1.0])
+    with pytest.raises(ValueError, match=r"found one in row \(1, 0\) \(2 of 4 systems\).* a_m r\^m"):
+        step_down([[[0.5, 0.2], [0.1, 0.2]], [[0.5, 1.0], [0.1, -1.0]]])
     with pytest.raises(ValueError, match="a must be finite"):
         stability_margin([np.nan])
     with pytest.raises(OverflowError, match="k must be small enough"):

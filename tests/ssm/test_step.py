@@ -88,6 +88,13 @@ def test_one_product_is_the_step_of_two():
     np.testing.assert_allclose(found.A @ x + found.B, two, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_step_without_a_state_begins_at_zero(form):
+    system = discrete(form)
+    for found, exact in zip(step(system, 1.5), step(system, 1.5, np.zeros(system.state_size)), strict=True):
+        np.testing.assert_array_equal(found, exact)
+
+
 def test_batches_broadcast():
     system = diagonal(5).discretize(0.1)
     many = DiagonalSystem(np.stack([system.Lambda, system.Lambda / 2]), system.B, system.C, dt=0.1)
@@ -123,6 +130,15 @@ def test_a_rational_scan_is_a_long_division():
         (lambda: step(discrete("dense"), 1.0, np.zeros(3)), ValueError, "x must have n = 6"),
         (lambda: step(discrete("dense"), np.nan, np.zeros(6)), ValueError, "u must be finite"),
         (lambda: linear_scan(discrete("dense"), 1.0), ValueError, "u must have at least 1 dimension"),
+        (lambda: linear_scan(discrete("dense"), [1.0], np.zeros(3)), ValueError, "x0 must have n = 6"),
+        (lambda: linear_scan(discrete("dense"), [1.0], 0.0), ValueError, "x0 must have at least 1 dimension"),
+        (lambda: linear_scan(discrete("dense"), [1.0], np.full(6, np.nan)), ValueError, "x0 must be finite"),
+        (
+            lambda: linear_scan(discrete("dense"), np.ones((2, 5)), np.zeros((3, 6))),
+            ValueError,
+            "x0 must have leading",
+        ),
+        (lambda: step(discrete("dense"), np.ones(2), np.zeros((3, 6))), ValueError, "and x must have leading"),
         (lambda: linear_scan(3.0, [1.0]), TypeError, "system must be a DenseSystem"),
         (lambda: linear_scan(RationalSystem([-2.0], [1.0]), np.ones(2000)), OverflowError, "u must be small enough"),
     ],

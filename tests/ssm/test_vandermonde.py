@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -52,6 +53,16 @@ def test_a_million_powers_keep_their_phases():
     phase = np.longdouble(3.1) * l
     exact = 2 * np.exp(-1e-6 * l) * np.cos(phase.astype(float)) + np.exp(-1e-7 * l) * np.cos(1e-3 * l)
     np.testing.assert_allclose(K[l], exact, atol=2e-9)
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("x", [-1e-9, -1e-6 + 1j])
+def test_errors_of_many_powers_are_within_their_documented_bound(x):
+    L = 300_000
+    K = vandermonde([1.0], [x], L)
+    for l in (1000, L // 2, L - 1):  # noqa: E741
+        exact = 2 * float((mpmath.exp(mpmath.mpc(x) * l)).real)
+        assert abs(K[l] - exact) < 2 * EPS * (l * abs(x) + 2 * L**0.5 + 30)
 
 
 def test_single_precision_has_the_phases_of_double():

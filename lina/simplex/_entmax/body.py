@@ -17,11 +17,13 @@ from lina.simplex._rows import best_real, detach, largest, offset, quiet
 _MOST_STEPS = 80
 # exp of it is finite; entries that differ by more than its reciprocal are then not in one support
 _MOST_EXPONENT = 700.0
+_BEYOND = 1000.0
 
 
 def entmax_body(xp: Any, x: Any, alpha: Any) -> Any:
     """Return the entmax of the rows of ``x`` (rows, n) with ``alpha`` (rows,)."""
-    z = xp.astype(offset(xp, x, largest(xp, x)), best_real(xp))
+    # p is at most exp(z): at -_BEYOND it is 0 for any alpha, and its derivative no product of 0 and infinity
+    z = xp.maximum(xp.astype(offset(xp, x, largest(xp, x)), best_real(xp)), -_BEYOND)
     e = xp.astype(alpha, z.dtype)[:, None] - 1.0
     with quiet(x):
         level = _solve(xp, detach(z), detach(e))

@@ -7,9 +7,9 @@ sum of w: nothing cancels for alpha to 1, where phi is 1/2 (Correia et al., EMNL
 
 from typing import Any
 
-from lina.simplex._project_simplex import open_pair, project_simplex_vjp
-from lina.simplex._rows import check_axis, from_rows, per_row
-from lina.simplex._softmax import over_temperature, weighted_centred
+from lina.simplex._project_simplex import centred, open_pair
+from lina.simplex._rows import check_axis, from_rows, over_temperature, per_row
+from lina.simplex._softmax import weighted_centred
 
 
 def sparsemax_vjp(p: Any, cotangent: Any, *, axis: int = -1, temperature: Any = 1.0) -> Any:
@@ -35,7 +35,9 @@ def sparsemax_vjp(p: Any, cotangent: Any, *, axis: int = -1, temperature: Any = 
     >>> sparsemax_vjp(np.array([0.25, 0.75, 0.0]), np.array([1.0, 0.0, 5.0]), temperature=0.5)
     array([ 1., -1.,  0.])
     """
-    return over_temperature(project_simplex_vjp(p, cotangent, axis=axis), temperature)
+    xp, p, g = open_pair(p, cotangent)
+    axis = check_axis(p, axis, "p")
+    return over_temperature(xp, centred(xp, p > 0, g, axis), temperature, axis)
 
 
 def sparsemax_jvp(p: Any, tangent: Any, *, axis: int = -1, temperature: Any = 1.0) -> Any:
@@ -80,10 +82,11 @@ def entmax_vjp(
     axis = check_axis(p, axis, "p")
     e = _excess(xp, alpha, p, axis)
     weights = support_weights(xp, p, e)
-    gradient = over_temperature(weighted_centred(xp, weights, xp.where(p > 0, g, 0.0), axis), temperature)
+    g = xp.where(p > 0, g, 0.0)
+    gradient = over_temperature(xp, weighted_centred(xp, weights, g, axis), temperature, axis)
     if not return_alpha:
         return gradient
-    return gradient, xp.sum(xp.where(p > 0, g, 0.0) * alpha_direction(xp, p, e, weights, axis), axis=axis)
+    return gradient, xp.sum(g * alpha_direction(xp, p, e, weights, axis), axis=axis)
 
 
 def entmax_jvp(
@@ -115,10 +118,13 @@ def entmax_jvp(
     axis = check_axis(p, axis, "p")
     e = _excess(xp, alpha, p, axis)
     weights = support_weights(xp, p, e)
-    derivative = over_temperature(weighted_centred(xp, weights, xp.where(p > 0, t, 0.0), axis), temperature)
+    t = xp.where(p > 0, t, 0.0)
+    derivative = over_temperature(xp, weighted_centred(xp, weights, t, axis), temperature, axis)
     if alpha_tangent is None:
         return derivative
-    return derivative + alpha_tangent * alpha_direction(xp, p, e, weights, axis)
+    rates = per_row(xp, alpha_tangent, p, axis, "alpha_tangent", lambda rate: rate == rate, "finite")
+    rates = from_rows(xp, rates[:, None], (*p.shape[:axis], 1, *p.shape[axis + 1 :]), axis)
+    return derivative + rates * alpha_direction(xp, p, e, weights, axis)
 
 
 def _excess(xp: Any, alpha: Any, p: Any, axis: int) -> Any:
@@ -136,7 +142,8 @@ def alpha_direction(xp: Any, p: Any, e: Any, weights: Any, axis: int) -> Any:
     """Return the derivative of entmax by alpha, in the shape of ``p``."""
     log = xp.log(xp.where(p > 0, p, 1.0))
     w = xp.where(p > 0, p, 0.0) * log**2 * _phi(xp, -e * log)
-    return weights * xp.sum(w, axis=axis, keepdims=True) / xp.sum(weights, axis=axis, keepdims=True) - w
+    total = xp.sum(weights, axis=axis, keepdims=True)  # 0 in a row left out altogether
+    return weights * xp.sum(w, axis=axis, keepdims=True) / xp.where(total == 0, 1.0, total) - w
 
 
 def _phi(xp: Any, u: Any) -> Any:

@@ -35,7 +35,7 @@ def sparsemax(
     where : array of bool, optional
         Entries outside are left out: there p is exactly 0. Broadcasts to the shape of ``x``.
     temperature : float or array
-        Positive; an array broadcasts to the shape of ``x`` with 1 in place of n.
+        Positive; an array broadcasts to the shape of ``x`` without ``axis`` or with 1 there.
     return_threshold : bool
         Also return tau and the number of entries of p that are not 0, in the shape of ``x`` without ``axis``.
 
@@ -78,7 +78,7 @@ def sparsemax(
     p = over_rows(xp, x, lambda rows: project_rows(xp, tempered(xp, rows, heat), radii), axis=axis, mask=mask)
     if not return_threshold:
         return p
-    return (p, *threshold(xp, _over_temperature(xp, x, heat, axis), p, axis, mask))
+    return (p, *threshold(xp, x, p, axis, mask, temperature))
 
 
 def entmax(
@@ -101,13 +101,13 @@ def entmax(
     x : array_like, shape (..., n, ...)
         Integers and booleans are promoted to float64, half precisions to float32 (also in the result).
     alpha : float or array
-        At least 1; an array broadcasts to the shape of ``x`` with 1 in place of n.
+        At least 1; an array broadcasts to the shape of ``x`` without ``axis`` or with 1 there.
     axis : int
         The axis along which p sums to 1, default the last.
     where : array of bool, optional
         Entries outside are left out: there p is exactly 0. Broadcasts to the shape of ``x``.
     temperature : float or array
-        Positive; an array broadcasts to the shape of ``x`` with 1 in place of n.
+        Positive; an array broadcasts to the shape of ``x`` without ``axis`` or with 1 there.
     return_threshold : bool
         Also return tau and the number of entries of p that are not 0, in the shape of ``x`` without ``axis``. tau
         tends to -1 for alpha to 1 and says nothing there.
@@ -161,17 +161,10 @@ def entmax(
     if not return_threshold:
         return p
     excess = from_rows(xp, (alphas - 1)[:, None], (*x.shape[:axis], 1, *x.shape[axis + 1 :]), axis)
-    scaled = excess * _over_temperature(xp, x, heat, axis)
-    return (p, *threshold(xp, scaled, p, axis, mask, excess))
+    return (p, *threshold(xp, x, p, axis, mask, temperature, excess))
 
 
 def entmax_rows(xp: Any, x: Any, alpha: Any) -> Any:
     """Return the entmax of the rows of ``x`` (rows, n) with ``alpha`` (rows,)."""
     fast = kernel("entmax", xp) if is_lazy(x) else worth_calling("entmax", xp, x)
     return entmax_body(xp, x, alpha) if fast is None else fast(x, alpha)
-
-
-def _over_temperature(xp: Any, x: Any, heat: Any, axis: int) -> Any:
-    if heat is None:
-        return x
-    return x / from_rows(xp, heat[:, None], (*x.shape[:axis], 1, *x.shape[axis + 1 :]), axis)

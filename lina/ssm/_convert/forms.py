@@ -7,7 +7,7 @@ from scipy.signal import lfilter
 
 from lina._core.array import epsilon, from_numpy, refuse_gradient
 from lina.ssm._convert.polynomials import _product
-from lina.ssm._convert.realise import realised
+from lina.ssm._convert.realise import real_modes, realised
 from lina.ssm._convert.result import Conversion, _each, certified, poles_of
 from lina.ssm._generating_function import state_array
 from lina.ssm._systems import DenseSystem, DiagonalSystem, DPLRSystem, RationalSystem
@@ -24,8 +24,10 @@ def to_dense(system: Any) -> Conversion:
     Returns
     -------
     conversion : Conversion
-        With the `DenseSystem` and condition 1. n pairs give 2 n real states, a rational system of degree d its
-        controller form: A has -a in the first row and ones below the diagonal, B is e_1 and C is b.
+        With the `DenseSystem` and condition 1. n pairs give 2 n real states: sqrt2 times the real parts, then sqrt2
+        times the imaginary ones but those of real modes (Lambda, P and B have imaginary part 0, in all systems of a
+        batch), each of which is one state. A rational system of degree d gives its controller form: A has -a in the
+        first row and ones below the diagonal, B is e_1 and C is b.
 
     Raises
     ------
@@ -35,7 +37,7 @@ def to_dense(system: Any) -> Conversion:
     Notes
     -----
     Nothing is rounded but the square roots of 2 of the unitary basis and the low rank product; cost n^2 r. Gradients
-    pass.
+    pass. Inside a trace of jax, where values cannot be seen, real modes count as pairs: their second state stays 0.
 
     Examples
     --------
@@ -45,13 +47,8 @@ def to_dense(system: Any) -> Conversion:
            [ 1.   ,  0.   ]])
     """
     state_array(system)
-    return Conversion(
-        realised(system), 1.0, 0.0 if isinstance(system, (DenseSystem, RationalSystem)) else _rounding(system)
-    )
-
-
-def _rounding(system: Any) -> float:
-    return 8 * epsilon(system.Lambda)
+    exact = isinstance(system, (DenseSystem, RationalSystem))
+    return Conversion(realised(system, real_modes(system)), 1.0, 0.0 if exact else 8 * epsilon(system.Lambda))
 
 
 def to_diagonal(system: Any) -> Conversion:
@@ -95,7 +92,8 @@ def to_diagonal(system: Any) -> Conversion:
     like = _host_only("to_diagonal", system)
     if isinstance(system, DiagonalSystem):
         return Conversion(system, 1.0, 0.0)
-    found = [_eigenpairs(realised(each)) for each in _each(system)]
+    single = real_modes(system)
+    found = [_eigenpairs(realised(each, single)) for each in _each(system)]
     counts = {len(each[0]) for each in found}
     if len(counts) > 1:
         raise ValueError(f"system must have as many real poles in each of its batch, got {sorted(counts)} pairs")
@@ -124,8 +122,10 @@ def _eigenpairs(system: DenseSystem) -> tuple[np.ndarray, np.ndarray, np.ndarray
     except np.linalg.LinAlgError:  # a defective matrix: the nearest that a diagonal one comes
         condition, B = np.inf, np.linalg.lstsq(V, driven, rcond=None)[0]
     keep = poles.imag >= 0
-    half = np.where(poles.imag[keep] == 0, 0.5, 1.0)
-    return poles[keep].astype(complex), B[keep], (system.C @ V)[keep] * half, condition
+    poles, B, C = poles[keep].astype(complex), B[keep].astype(complex), (system.C @ V)[keep].astype(complex)
+    real = poles.imag == 0
+    B[real], C[real] = B[real].real, C[real].real / 2  # of rounding errors in the imaginary parts they would be pairs
+    return poles, B, C, condition
 
 
 def to_rational(system: Any) -> Conversion:
@@ -134,7 +134,7 @@ def to_rational(system: Any) -> Conversion:
     Parameters
     ----------
     system : DenseSystem, DiagonalSystem, DPLRSystem or RationalSystem
-        Discrete; n conjugate pairs give degree 2 n.
+        Discrete; n conjugate pairs give degree 2 n, less one for each real mode (see `to_dense`).
 
     Returns
     -------
@@ -161,8 +161,8 @@ def to_rational(system: Any) -> Conversion:
     Notes
     -----
     The denominator is the characteristic polynomial; the numerator is the product of the denominator with the first d
-    taps, cut to d coefficients, so that the taps are right whatever the error of the denominator. 10 d^3 flops in
-    double precision, on the host.
+    taps, cut to d coefficients, so that the first d taps are right whatever the error of the denominator; the later
+    ones are as good as it is. 10 d^3 flops in double precision, on the host.
 
     Examples
     --------
@@ -177,7 +177,8 @@ def to_rational(system: Any) -> Conversion:
         raise ValueError("system must be discrete, got a continuous one: call its discretize first")
     if isinstance(system, RationalSystem):
         return Conversion(system, 1.0, 0.0)
-    found = [_fraction(each) for each in _each(system)]
+    single = real_modes(system)
+    found = [_fraction(each, single) for each in _each(system)]
     stacked = [np.stack([each[i] for each in found]).reshape(*system.batch, -1) for i in (0, 1)]
     if isinstance(system, (DiagonalSystem, DPLRSystem)):
         like = namespace(like).real(like)
@@ -185,10 +186,10 @@ def to_rational(system: Any) -> Conversion:
     return certified(system, new, max(each[2] for each in found))
 
 
-def _fraction(system: Any) -> tuple[np.ndarray, np.ndarray, float]:
+def _fraction(system: Any, single: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, float]:
     """Return (a, b, condition) of one numpy system in double precision."""
-    dense = realised(system)
-    poles = poles_of(dense if isinstance(system, DPLRSystem) else system)
+    dense = realised(system, single)
+    poles = poles_of(dense if isinstance(system, DPLRSystem) else system, single)
     with np.errstate(all="ignore"):
         a = _product(poles)
         if not is_complex(dense.A):

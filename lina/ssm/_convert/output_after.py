@@ -6,7 +6,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from lina._core.array import from_numpy, refuse_gradient, to_numpy
-from lina.ssm._convert.realise import pairs, realised
+from lina.ssm._convert.realise import pairs, real_modes, realised
 from lina.ssm._systems import DenseSystem, DiagonalSystem
 from lina.ssm._systems_arrays import namespace, widened
 
@@ -20,11 +20,19 @@ def output_after(system: Any, length: int) -> Any:
     wide = widened(system)
     if isinstance(system, DiagonalSystem):
         return xp.astype(wide.C * _power(wide.Lambda, length), system.C.dtype)
-    dense = realised(wide)
+    single = real_modes(wide)
+    dense = realised(wide, single)
     row = matrix_power_row(dense.C, dense.A, length)
     if not isinstance(system, DenseSystem):
-        row = xp.conj(pairs(row))
+        row = xp.conj(pairs(row, single))
     return xp.astype(row, system.C.dtype)
+
+
+def one_less_power(xp: Any, Lambda: Any, exponent: int) -> Any:
+    """Return 1 - Lambda^L, with all its digits where Lambda is near 1."""
+    zero = Lambda == 0
+    one = xp.ones_like(Lambda)
+    return xp.where(zero, one, -xp.expm1(exponent * xp.log(xp.where(zero, one, Lambda))))
 
 
 def _power(x: Any, exponent: int) -> Any:

@@ -3,15 +3,21 @@
 import math
 from typing import Any
 
-from lina._core.array import where_is
+import numpy as np
+
+from lina._core.array import is_lazy, where_is
 from lina.ssm._systems import DenseSystem, DPLRSystem, RationalSystem
-from lina.ssm._systems_arrays import namespace
+from lina.ssm._systems_arrays import namespace, seen
 
 _ROOT2 = math.sqrt(2.0)
 
 
-def realised(system: Any) -> DenseSystem:
-    """Return the dense system of the same response; that of n conjugate pairs is real with 2 n states."""
+def realised(system: Any, single: np.ndarray | None = None) -> DenseSystem:
+    """Return the dense system of the same response; that of n conjugate pairs is real with 2 n states.
+
+    The modes that ``single`` marks, as `real_modes` does, have one state each: their imaginary part, which stays 0, is
+    left out.
+    """
     if isinstance(system, DenseSystem):
         return system
     if isinstance(system, RationalSystem):
@@ -20,7 +26,30 @@ def realised(system: Any) -> DenseSystem:
     A = _blocks(xp, system.Lambda)
     if isinstance(system, DPLRSystem):
         A = A - xp.matmul(xp.matrix_transpose(parts(xp, system.P)), parts(xp, system.Q))
-    return DenseSystem(A, parts(xp, system.B), parts(xp, xp.conj(system.C)), dt=system.dt)
+    arrays = A, parts(xp, system.B), parts(xp, xp.conj(system.C))
+    if single is not None and np.any(single):
+        kept = np.flatnonzero(np.concatenate([np.ones_like(single), ~single]))
+        kept = xp.asarray(kept, device=where_is(A))
+        arrays = tuple(xp.take(x, kept, axis=-1) for x in (xp.take(A, kept, axis=-2), *arrays[1:]))
+    return DenseSystem(*arrays, dt=system.dt)
+
+
+def real_modes(system: Any) -> np.ndarray | None:
+    """Return which modes (n,) of halves of pairs are one real state in every system of the batch; None for other forms.
+
+    Where Lambda, P and B are real, nothing moves the imaginary part of the state from 0, and the other half of the
+    pair is the mode itself. None is counted where the values cannot be looked at.
+    """
+    if isinstance(system, (DenseSystem, RationalSystem)):
+        return None
+    single = np.ones(system.state_size, dtype=bool)
+    for x in (system.Lambda, system.B, *((system.P,) if isinstance(system, DPLRSystem) else ())):
+        xp = namespace(x)
+        real = xp.all(xp.reshape(xp.imag(x), (-1, x.shape[-1])) == 0, axis=0)
+        if is_lazy(real):
+            return np.zeros_like(single)
+        single &= seen(real)
+    return single
 
 
 def parts(xp: Any, x: Any) -> Any:
@@ -28,10 +57,16 @@ def parts(xp: Any, x: Any) -> Any:
     return _ROOT2 * xp.concat([xp.real(x), xp.imag(x)], axis=-1)
 
 
-def pairs(x: Any) -> Any:
-    """Return the inverse of `parts`."""
-    n = x.shape[-1] // 2
-    return (x[..., :n] + 1j * x[..., n:]) / _ROOT2
+def pairs(x: Any, single: np.ndarray | None = None) -> Any:
+    """Return the inverse of `parts`; what was left out of ``single`` modes is 0."""
+    xp, count = namespace(x), 0 if single is None else int(np.sum(single))
+    n = (x.shape[-1] + count) // 2
+    real, imag = x[..., :n], x[..., n:]
+    if single is not None and count:
+        zero = xp.zeros_like(x[..., :1])
+        at = np.where(single, n - count, np.cumsum(~single) - 1)
+        imag = xp.take(xp.concat([imag, zero], axis=-1), xp.asarray(at, device=where_is(x)), axis=-1)
+    return (real + 1j * imag) / _ROOT2
 
 
 def _blocks(xp: Any, Lambda: Any) -> Any:

@@ -8,23 +8,22 @@ another length needs C and b.
 import math
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.fft
 from scipy.signal import lfilter
 
-from lina._core.array import check_option, check_rank, epsilon, from_numpy, refuse_gradient, to_numpy
+from lina._core.array import check_rank, epsilon, from_numpy, refuse_gradient, to_numpy
 from lina._core.errors import AccuracyWarning
 from lina.ssm._convert.forms import _host_only
-from lina.ssm._convert.output_after import matrix_power, output_after, tail_numerator_host
-from lina.ssm._convert.realise import pairs, realised
+from lina.ssm._convert.output_after import matrix_power, one_less_power, output_after, tail_numerator_host
+from lina.ssm._convert.realise import pairs, real_modes, realised
 from lina.ssm._convert.result import HOPELESS, Conversion, _each
-from lina.ssm._stability.margin import ACTIONS, certified_margin, flag_unstable, stability_margin
-from lina.ssm._stability.schur_cohn import schur_cohn_sign
-from lina.ssm._stability.winding import winds_around_nothing
+from lina.ssm._stability.flag import flag_denominators
+from lina.ssm._stability.margin import flag_unstable, stability_margin
 from lina.ssm._systems import DenseSystem, DiagonalSystem, RationalSystem
-from lina.ssm._systems_arrays import batch_shape, check_last, check_overflow, open_parts
+from lina.ssm._systems_arrays import batch_shape, check_last, check_overflow, namespace, open_parts, widened
 
 
 def truncated_b(a: Any, b: Any, length: int) -> Any:
@@ -87,7 +86,8 @@ def recover_b(a: Any, b_tilde: Any, length: int, *, unstable: str = "warn") -> C
     -------
     conversion : Conversion
         With the `RationalSystem`, whose ``b`` is also the output row C of its companion form; ``condition`` is the
-        largest over the smallest modulus of the denominator at the roots of unity, ``error`` eps times that.
+        largest over the smallest modulus of the denominator at the roots of unity, ``error`` eps times that, and times
+        sqrt(d / L) where that is more.
 
     Raises
     ------
@@ -111,7 +111,8 @@ def recover_b(a: Any, b_tilde: Any, length: int, *, unstable: str = "warn") -> C
     The kernel K comes from one division at the roots of unity; then b is the product of a with K, cut to d
     coefficients. That takes O(L log L) where (I - A^L)^-1 takes d^3 log L. For L < d the recurrence of b~ first gives
     the numerator of a multiple of L. In double precision, on the host. The stability is told by the winding number of
-    the denominator where its samples turn by less than a quarter from one to the next, otherwise by Schur-Cohn.
+    the denominator in 16 d samples, past single roots next to the circle, which Newton's method finds; an unstable
+    system, and one that this leaves in doubt, is proven so as in `stability_margin`. The first one of a batch is told.
 
     Examples
     --------
@@ -127,13 +128,15 @@ def recover_b(a: Any, b_tilde: Any, length: int, *, unstable: str = "warn") -> C
     numerator, d = np.broadcast_to(to_numpy(b).astype(wide, copy=False), (*batch, b.shape[-1])), b.shape[-1]
     whole = np.ones((*batch, d + 1), dtype=wide)
     whole[..., 1:] = to_numpy(a)
-    if length < d:
-        numerator, length = _numerator_of_multiple(whole, numerator, length)
+    multiple = max(1, -(-d // length))
+    if multiple > 1:
+        numerator = _numerator_of_multiple(whole, numerator, length, multiple)
     with np.errstate(over="ignore", invalid="ignore"):
-        found, condition = _divided(whole, numerator, length)
+        found, condition = _divided(whole, numerator, multiple * length)
     check_overflow(np, found, "b_tilde")
-    _flag(whole, unstable)
-    return _judged(RationalSystem(a, from_numpy(found, like=b)), condition, epsilon(b))
+    flag_denominators(whole, unstable)
+    error = epsilon(b) * condition * math.sqrt(multiple)
+    return _judged(RationalSystem(a, from_numpy(found, like=b)), condition, error)
 
 
 def _opened(a: Any, b: Any, name: str) -> tuple[Any, Any, Any]:
@@ -143,10 +146,9 @@ def _opened(a: Any, b: Any, name: str) -> tuple[Any, Any, Any]:
     return xp, a, b
 
 
-def _numerator_of_multiple(whole: np.ndarray, b: np.ndarray, length: int) -> tuple[np.ndarray, int]:
+def _numerator_of_multiple(whole: np.ndarray, b: np.ndarray, length: int, m: int) -> np.ndarray:
     """Return the numerator that belongs to m L >= d: the sum over i < m of the differences K_{l+iL} - K_{l+(i+1)L}."""
     d = b.shape[-1]
-    m = -(-d // length)
     impulse = np.zeros(d + (m - 1) * length)
     impulse[0] = 1
     out = np.empty_like(b)
@@ -154,7 +156,7 @@ def _numerator_of_multiple(whole: np.ndarray, b: np.ndarray, length: int) -> tup
         taps = lfilter(b[index], whole[index], impulse)
         total = sum(taps[i * length : i * length + d] for i in range(m))
         out[index] = lfilter(whole[index], [1.0], total)
-    return out, m * length
+    return out
 
 
 def _divided(whole: np.ndarray, numerator: np.ndarray, length: int) -> tuple[np.ndarray, float]:
@@ -175,18 +177,7 @@ def _divided(whole: np.ndarray, numerator: np.ndarray, length: int) -> tuple[np.
     return product, largest / smallest
 
 
-def _flag(whole: np.ndarray, action: str) -> None:
-    """Warn or raise where a denominator has a root inside the unit circle of z."""
-    check_option(action, ACTIONS, "unstable")
-    if action == "ignore":
-        return
-    for row in whole.reshape(-1, whole.shape[-1]):
-        if not winds_around_nothing(row) and schur_cohn_sign(row[1:]) <= 0:
-            flag_unstable(certified_margin(row[1:]), action)
-
-
-def _judged(system: Any, condition: float, eps: float) -> Conversion:
-    error = eps * condition
+def _judged(system: Any, condition: float, error: float) -> Conversion:
     if not error <= HOPELESS:
         text = f"the recovered parameters have a relative error of about {error:.1e}, of condition {condition:.1e}"
         warnings.warn(text, AccuracyWarning, stacklevel=3)
@@ -213,6 +204,8 @@ def truncated_c(system: Any, length: int) -> Any:
         If ``system`` is no such system, or ``length`` no int.
     ValueError
         If the system is continuous or ``length`` below 1.
+    OverflowError
+        If the system is unstable and A^L overflows.
 
     Notes
     -----
@@ -227,7 +220,14 @@ def truncated_c(system: Any, length: int) -> Any:
     """
     _check_state_space(system)
     length = check_rank(length, 2**62, "length", "2^62")
-    return system.C - output_after(system, length)
+    xp = namespace(system.C)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(system, DiagonalSystem):
+            wide = widened(system)
+            row = xp.astype(wide.C * one_less_power(xp, wide.Lambda, length), system.C.dtype)
+        else:
+            row = system.C - output_after(system, length)
+        return check_overflow(xp, row, "A^L, a power of the system,")
 
 
 def recover_c(system: Any, length: int, *, unstable: str = "warn") -> Conversion:
@@ -246,7 +246,7 @@ def recover_c(system: Any, length: int, *, unstable: str = "warn") -> Conversion
     -------
     conversion : Conversion
         With a system of the same form; ``condition`` is that of I - A^L in the 1-norm (diagonal: the largest over the
-        smallest modulus), ``error`` eps times that.
+        smallest modulus), ``error`` eps times that, and what A^L has rounded.
 
     Raises
     ------
@@ -268,7 +268,8 @@ def recover_c(system: Any, length: int, *, unstable: str = "warn") -> Conversion
     Notes
     -----
     log2(L) products of n x n matrices and one solve, in double precision, on the host. `recover_b` takes O(L log L) for
-    companion matrices. A power of A of norm below 1 proves the system stable; otherwise its eigenvalues are computed.
+    companion matrices. The imaginary part of C at a real mode with a low rank has no effect, and is returned as 0. A
+    power of A of norm below 1 proves the system stable; otherwise its eigenvalues are computed.
 
     Examples
     --------
@@ -282,13 +283,14 @@ def recover_c(system: Any, length: int, *, unstable: str = "warn") -> Conversion
     each = _each(system)
     with np.errstate(over="ignore", invalid="ignore"):
         found = [_recovered_row(one, length) for one in each]
-    margins = [1.0 if proven else float(stability_margin(one)) for one, (_, _, proven) in zip(each, found, strict=True)]
+    margins = [1.0 if row.proven else float(stability_margin(one)) for one, row in zip(each, found, strict=True)]
     flag_unstable(min(margins, default=1.0), unstable)
-    rows = np.stack([row for row, _, _ in found]).reshape(*system.batch, -1)
-    worst = max(condition for _, condition, _ in found)
+    rows = np.stack([row.C for row in found]).reshape(*system.batch, -1)
+    worst = max(row.condition for row in found)
     if not math.isfinite(worst) or not np.all(np.isfinite(rows)):
         raise ValueError("system must have no pole at a root of unity of the length, found one: C is not determined")
-    return _judged(replace(system, C=from_numpy(rows, like=system.C)), worst, epsilon(like))
+    error = epsilon(like) * max(row.loss for row in found)
+    return _judged(replace(system, C=from_numpy(rows, like=system.C)), worst, error)
 
 
 def _check_state_space(system: Any) -> None:
@@ -301,21 +303,33 @@ def _check_state_space(system: Any) -> None:
         raise ValueError("system must be discrete, got a continuous one: call its discretize first")
 
 
-def _recovered_row(system: Any, length: int) -> tuple[np.ndarray, float, bool]:
-    """Return (C, condition, whether the system is surely stable) of one numpy system."""
+class _Recovered(NamedTuple):
+    """C, the condition of I - A^L, the eps that C may have lost, and whether the system is surely stable."""
+
+    C: np.ndarray
+    condition: float
+    loss: float
+    proven: bool
+
+
+def _recovered_row(system: Any, length: int) -> _Recovered:
+    """Return what is recovered of one numpy system."""
     if isinstance(system, DiagonalSystem):
-        factor = 1 - system.Lambda**length
-        smallest = float(np.min(np.abs(factor)))
-        condition = float(np.max(np.abs(factor))) / smallest if smallest > 0 else math.inf
         with np.errstate(divide="ignore", invalid="ignore"):
-            return system.C / factor, condition, bool(np.all(np.abs(system.Lambda) < 1))
-    dense = realised(system)
-    power = matrix_power(dense.A, length)
+            factor = one_less_power(np, system.Lambda, length)
+            smallest = float(np.min(np.abs(factor)))
+            condition = float(np.max(np.abs(factor))) / smallest if smallest > 0 else math.inf
+            return _Recovered(system.C / factor, condition, condition, bool(np.all(np.abs(system.Lambda) < 1)))
+    single = real_modes(system)
+    dense = realised(system, single)
+    power = check_overflow(np, matrix_power(dense.A, length), "A^L, a power of the system,")
     M = np.eye(dense.state_size) - power
     try:
-        condition = float(np.linalg.cond(M, 1)) if np.all(np.isfinite(M)) else math.inf
+        condition = float(np.linalg.cond(M, 1))
         row = np.linalg.solve(M.T, dense.C)
     except np.linalg.LinAlgError:
         condition, row = math.inf, dense.C
-    stable = bool(np.linalg.norm(power) < 1)
-    return (row if isinstance(system, DenseSystem) else pairs(row).conj()), condition, stable
+    # what the squarings have rounded stays where the difference cancels
+    kept = (1 + math.log2(length)) * float(np.linalg.norm(power, 1) / (np.linalg.norm(M, 1) or 1.0))
+    C = row if isinstance(system, DenseSystem) else pairs(row, single).conj()
+    return _Recovered(C, condition, condition * (1 + kept), bool(np.linalg.norm(power) < 1))

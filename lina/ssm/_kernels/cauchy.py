@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, conjugate, is_lazy, open_door, real_dtype
+from lina._core.array import check_finite, conjugate, is_lazy, kernel_of_tensors, open_door, real_dtype
 from lina.ssm._kernels.cotangents import summed_to
 from lina.ssm._resolvent import check_no_pole
 from lina.ssm._systems_arrays import batch_shape, check_last, check_overflow, open_parts, widened_array
@@ -49,6 +49,11 @@ def cauchy(v: Any, z: Any, w: Any, *, pairs: bool = False) -> Any:
     >>> cauchy([1.0, 2.0], [1.0], [0.0, -1.0])
     array([2.+0.j])
     """
+    return (kernel_of_tensors("cauchy", v, z, w) or cauchy_sums)(v, z, w, pairs)
+
+
+def cauchy_sums(v: Any, z: Any, w: Any, pairs: bool) -> Any:
+    """Do what `cauchy` does, by array code for any library."""
     xp, v, z, w, batch = _opened(v, z, w)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         wide_v, wide_z, wide_w = (widened_array(xp, x) for x in (v, z, w))

@@ -32,8 +32,13 @@ def summed_to(xp: Any, x: Any, shape: tuple[int, ...]) -> Any:
 
 def open_real(u: Any, x: Any, name: str = "u", other: str = "x") -> tuple[Any, Any, Any]:
     """Return (xp, u, x): a real array and a complex one of one precision, finite and not empty."""
-    xp, opened = open_parts(**{name: u})
-    if is_complex(opened):
-        raise TypeError(f"{name} must be real, got dtype {dtype_name(opened)}")
+    _, opened = open_parts(**{name: u})
+    refuse_complex(opened, name)
     found, both, x = open_parts(as_complex=True, **{name: u, other: x})
-    return found, xp.real(both), x
+    return found, found.real(both), x
+
+
+def refuse_complex(u: Any, name: str) -> None:
+    """Raise TypeError for an array of complex dtype."""
+    if is_complex(u):
+        raise TypeError(f"{name} must be real, got dtype {dtype_name(u)}")

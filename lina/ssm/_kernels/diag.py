@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, conjugate, is_lazy, scalar
+from lina._core.array import check_option, conjugate, is_lazy, kernel_of_tensors, scalar
 from lina.ssm._discretize import _complex_expm1
 from lina.ssm._kernels.cotangents import open_cotangent, summed_to
 from lina.ssm._kernels.dplr_parts import check_length
@@ -13,9 +13,11 @@ from lina.ssm._kernels.vandermonde import powers_summed, powers_vjp
 from lina.ssm._stability.margin import ACTIONS, flag_unstable
 from lina.ssm._systems_arrays import batch_shape, check_last, check_overflow, check_step, open_parts, widened_array
 
-_METHODS = ("zoh", "bilinear")
+METHODS = ("zoh", "bilinear")
 # Below this modulus of w the derivative of (exp(w) - 1) / w is that many terms of its series.
 _SMALL, _TERMS = 0.125, 11
+# Below this modulus (exp(w) - 1) / w is 1, and w may be too small to divide by.
+_LEAST = 2.0**-60
 
 
 def kernel_diag(Lambda: Any, B: Any, C: Any, dt: Any, L: int, method: str = "zoh", *, unstable: str = "warn") -> Any:
@@ -27,7 +29,8 @@ def kernel_diag(Lambda: Any, B: Any, C: Any, dt: Any, L: int, method: str = "zoh
         One of each conjugate pair; made complex. B is not scaled by the step, C not conjugated. An unpaired real mode
         enters with half weight: half of its product C B.
     dt : float or array_like, shape (...)
-        Step, positive. It broadcasts with the leading axes of the others, which are a batch.
+        Step, positive. It broadcasts with the leading axes of the others, which are a batch. A Python float keeps its
+        double precision beside systems in single precision.
     L : int
         Number of taps, at least 1, odd or even.
     method : {"zoh", "bilinear"}
@@ -59,7 +62,8 @@ def kernel_diag(Lambda: Any, B: Any, C: Any, dt: Any, L: int, method: str = "zoh
     Notes
     -----
     `vandermonde` of the weights C Bd and the logarithms of the poles: dt Lambda, or 2 atanh(dt Lambda / 2) in bilinear
-    steps. Cost 4 n L flops, memory 4 n sqrt(L) beside inputs and outputs, and its errors.
+    steps. Cost 4 n L flops, memory 4 n sqrt(L) beside inputs and outputs, and its errors, which grow with L for poles
+    on the unit circle: 7e-12 of the largest tap for L = 1e5 and the mode 1j in bilinear steps of 0.5.
 
     References
     ----------
@@ -71,9 +75,15 @@ def kernel_diag(Lambda: Any, B: Any, C: Any, dt: Any, L: int, method: str = "zoh
     >>> kernel_diag([0.0], [1.0], [0.5], 0.1, 3)  # an integrator
     array([0.1, 0.1, 0.1])
     """
+    run = kernel_of_tensors("kernel_diag", Lambda, B, C) or diag_taps
+    return run(Lambda, B, C, dt, L, method, unstable)
+
+
+def diag_taps(Lambda: Any, B: Any, C: Any, dt: Any, L: int, method: str, unstable: str) -> Any:
+    """Do what `kernel_diag` does, by array code for any library."""
     xp, given, wide, batch = _opened(Lambda, B, C, dt)
     L = check_length(L)
-    check_option(method, _METHODS, "method")
+    check_option(method, METHODS, "method")
     _flag(xp, wide, method, unstable)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         x, gain, _, _ = _step(xp, wide, method)
@@ -117,7 +127,7 @@ def kernel_diag_vjp(
     2.0
     """
     xp, given, wide, batch = _opened(Lambda, B, C, dt)
-    check_option(method, _METHODS, "method")
+    check_option(method, METHODS, "method")
     g = open_cotangent(xp, cotangent, given["C"], batch)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         x, gain, d_x_w, d_gain_w = _step(xp, wide, method)
@@ -141,10 +151,14 @@ def _opened(Lambda: Any, B: Any, C: Any, dt: Any) -> tuple[Any, dict[str, Any], 
     xp, Lambda, B, C = open_parts(as_complex=True, Lambda=Lambda, B=B, C=C)
     check_last(B, Lambda.shape[-1], "B")
     check_last(C, Lambda.shape[-1], "C")
-    dt = check_step(xp, dt, Lambda)
+    step, dt = dt, check_step(xp, dt, Lambda)
     given = {"Lambda": Lambda, "B": B, "C": C, "dt": dt}
     batch = batch_shape(Lambda=Lambda.shape[:-1], B=B.shape[:-1], C=C.shape[:-1], dt=dt.shape)
-    return xp, given, {name: widened_array(xp, x) for name, x in given.items()}, batch
+    wide = {name: widened_array(xp, x) for name, x in given.items()}
+    wide["dt"] = check_step(
+        xp, step, wide["Lambda"]
+    )  # not rounded to the precision of the others: phases hold it L times
+    return xp, given, wide, batch
 
 
 def _step(xp: Any, wide: dict[str, Any], method: str) -> tuple[Any, Any, Any, Any]:
@@ -165,9 +179,10 @@ def _step(xp: Any, wide: dict[str, Any], method: str) -> tuple[Any, Any, Any, An
 
 def _held(xp: Any, w: Any) -> tuple[Any, Any]:
     """Return f(w) = (exp(w) - 1) / w and its derivative, which cancels for small w: there it is summed."""
-    zero, small = w == 0, xp.abs(w) < _SMALL
-    safe = xp.where(zero, xp.ones_like(w), w)
-    f = xp.where(zero, xp.ones_like(w), _complex_expm1(xp, safe) / safe)
+    size = xp.abs(w)
+    least, small = size < _LEAST, size < _SMALL
+    safe = xp.where(least, xp.ones_like(w), w)
+    f = xp.where(least, xp.ones_like(w), _complex_expm1(xp, safe) / safe)
     slope = xp.zeros_like(w)
     for k in range(_TERMS, 0, -1):
         slope = slope * w + k / math.factorial(k + 1)

@@ -1,15 +1,17 @@
 """Convolution kernels of diagonal plus low rank systems in bilinear steps."""
 
+import math
 from typing import Any
 
 import numpy as np
 
-from lina._core.array import real_dtype, where_is
+from lina._core.array import is_lazy, kernel_of_tensors, real_dtype, where_is
 from lina._core.kernels import kernel
 from lina._core.threads import get_threads
 from lina.ssm._kernels.circle import Circle, constant, taps_from, unit_circle
-from lina.ssm._kernels.dplr_parts import Rows, check_length, open_rows, over_circles, pole_moduli, refuse_zero
-from lina.ssm._resolvent import resolvent
+from lina.ssm._kernels.dplr_parts import Rows, check_length, open_rows, over_circles, pole_moduli
+from lina.ssm._resolvent import check_no_pole, resolvent
+from lina.ssm._response import response
 from lina.ssm._systems import DPLRSystem
 from lina.ssm._systems_arrays import check_overflow
 
@@ -17,6 +19,8 @@ from lina.ssm._systems_arrays import check_overflow
 WORTH_COMPILING = 2**17
 # Complex numbers of the samples that are in memory at once, beside inputs and outputs.
 SAMPLES = 2**18
+# A mode of the diagonal that is so near to a root of unity takes more digits of the sum than the rest of it leaves.
+_NEXT = 1e-7
 
 
 def kernel_dplr(Lambda: Any, P: Any, B: Any, C: Any, dt: Any, L: int, *, unstable: str = "warn") -> Any:
@@ -31,7 +35,8 @@ def kernel_dplr(Lambda: Any, P: Any, B: Any, C: Any, dt: Any, L: int, *, unstabl
     P : array_like, shape (..., n) or (..., r, n)
         The low rank, a row for each of its r terms; one term where it has as many axes as Lambda.
     dt : float or array_like, shape (...)
-        Step, positive. It broadcasts with the leading axes of the others, which are a batch.
+        Step, positive. It broadcasts with the leading axes of the others, which are a batch. A Python float keeps its
+        double precision beside systems in single precision.
     L : int
         Number of taps, at least 1, odd or even, above or below n.
     unstable : {"warn", "raise", "ignore"}
@@ -62,9 +67,11 @@ def kernel_dplr(Lambda: Any, P: Any, B: Any, C: Any, dt: Any, L: int, *, unstabl
     The response is sampled on a circle of a radius below 1, at L points for single precision and 3 L for double, and an
     inverse FFT gives the taps, to 2e-8 and 2e-12 of the largest of them beside the rounding to the dtype. That takes
     neither C (I - A^L), whose powers cost n^3 log L, nor does it mind poles on the unit circle, as those of
-    `lina.hippo.nplr` of "fout" and "legt" are. Sums over pairs are in double precision: Woodbury's identity cancels
-    next to the poles of the diagonal. Cost about 45 flops per pair and two points, and memory of inputs and outputs
-    with a kernel (numpy, cupy); elsewhere blocks of points, whose gradients keep them.
+    `lina.hippo.nplr` of "fout" and "legt" are; but the taps of such poles err by more the more there are, in double
+    precision by 3e-12 of the largest for L = 1e3, 1e-11 for 1e4, 5e-10 for 1e5 and 3e-9 for 1e6. Sums over pairs are in
+    double precision: Woodbury's identity cancels next to the poles of the diagonal. Cost about 45 flops per pair and
+    two points, and memory of inputs and outputs with a kernel (numpy, cupy, and torch by these, its gradient too);
+    elsewhere blocks of points, whose gradients keep them.
 
     Where a library has single precision only, the taps are good to 1e-5.
 
@@ -89,6 +96,12 @@ def kernel_dplr(Lambda: Any, P: Any, B: Any, C: Any, dt: Any, L: int, *, unstabl
     >>> bool(np.allclose(kernel_dplr(F.Lambda, F.P, F.B, F.B.conj(), 0.1, 3), K[:3]))
     True
     """
+    run = kernel_of_tensors("kernel_dplr", Lambda, P, B, C) or dplr_taps
+    return run(Lambda, P, B, C, dt, L, unstable)
+
+
+def dplr_taps(Lambda: Any, P: Any, B: Any, C: Any, dt: Any, L: int, unstable: str) -> Any:
+    """Do what `kernel_dplr` does, by array code for any library."""
     rows, L = open_rows(Lambda, P, B, C, dt), check_length(L)
     moduli = pole_moduli(rows, unstable)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -119,7 +132,9 @@ def kernel_dplr_truncated(Lambda: Any, P: Any, B: Any, C_tilde: Any, dt: Any, L:
     TypeError
         If the arrays are not numbers of one library, or L is no int.
     ValueError
-        If shapes do not fit, entries are not finite, ``dt`` is not positive, L is below 1, or Lambda is 0.
+        If shapes do not fit, entries are not finite, ``dt`` is not positive, L is below 1, or a root of unity is a pole
+        of the system, as z = 1 is where Lambda is 0 and no low rank moves it. The gradient is refused wherever Lambda
+        is 0.
     OverflowError
         If taps exceed the range of the dtype.
 
@@ -127,8 +142,9 @@ def kernel_dplr_truncated(Lambda: Any, P: Any, B: Any, C_tilde: Any, dt: Any, L:
     -----
     One sample of the response at each L-th root of unity, in double precision, and an inverse FFT: as many points as
     `kernel_dplr` in single precision, a third in double. The taps of LegS err by 2e-7 of the largest for complex64 and
-    by 1e-12 for complex128; an imaginary Lambda next to a root of unity costs more. An unstable system has a harmless
-    looking C~ too, and is not told: see `recover_c`.
+    by 1e-12 for complex128; an imaginary Lambda next to a root of unity costs more. Where its bilinear image meets one
+    to 1e-7, as Lambda = 0 of "fout" and "legt" of odd size meets z = 1, that is solved by the dense matrix, and the
+    others without a kernel. An unstable system has a harmless looking C~ too, and is not told: see `recover_c`.
 
     References
     ----------
@@ -144,10 +160,31 @@ def kernel_dplr_truncated(Lambda: Any, P: Any, B: Any, C_tilde: Any, dt: Any, L:
     >>> bool(np.allclose(K, kernel_dplr(*parts, [1.0], 0.1, 20)))
     True
     """
+    run = kernel_of_tensors("kernel_dplr_truncated", Lambda, P, B, C_tilde) or truncated_dplr_taps
+    return run(Lambda, P, B, C_tilde, dt, L)
+
+
+def truncated_dplr_taps(Lambda: Any, P: Any, B: Any, C_tilde: Any, dt: Any, L: int) -> Any:
+    """Do what `kernel_dplr_truncated` does, by array code for any library."""
     rows, L = open_rows(Lambda, P, B, C_tilde, dt, "C_tilde"), check_length(L)
-    refuse_zero(rows)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return _shaped(rows, taps(rows, unit_circle(L), L), "C_tilde")
+        if not _meets_root_of_unity(rows, L):
+            return _shaped(rows, taps(rows, unit_circle(L), L), "C_tilde")
+        G = check_no_pole(rows.xp, _response(rows, unit_circle(L), response), "the roots of unity")
+        return _shaped(rows, taps_from(rows.xp, G, unit_circle(L), L), "C_tilde")
+
+
+def _meets_root_of_unity(rows: Rows, L: int) -> bool:
+    """Return whether a mode of the diagonal is next to an L-th root of unity, where its own response is none or large.
+
+    False for lazy arrays.
+    """
+    xp, w = rows.xp, rows.w
+    if is_lazy(w) or 0 in w.shape:
+        return False
+    turns = xp.atan(xp.imag(w) / 2) * (L / math.pi)
+    away = xp.abs(turns - xp.round(turns)) * (2 * math.pi / L) + xp.abs(xp.real(w)) / (1 + xp.abs(w) ** 2 / 4)
+    return bool(xp.any(away < _NEXT))
 
 
 def _shaped(rows: Rows, K: Any, name: str) -> Any:
@@ -175,9 +212,9 @@ def taps(rows: Rows, circle: Circle, L: int) -> Any:
     return K
 
 
-def _response(rows: Rows, circle: Circle) -> Any:
+def _response(rows: Rows, circle: Circle, evaluate: Any = resolvent) -> Any:
     xp, like = rows.xp, rows.w
     if rows.w.shape[0] == 0:
         return xp.zeros((0, circle.p.size), dtype=like.dtype, device=where_is(like))
     system = DPLRSystem(rows.w, rows.right[:, 1:, :], rows.right[:, 0, :], rows.left[:, 0, :])
-    return resolvent(system, constant(xp, circle.p, like), constant(xp, circle.q, like))
+    return evaluate(system, constant(xp, circle.p, like), constant(xp, circle.q, like))

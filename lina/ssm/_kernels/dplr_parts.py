@@ -44,20 +44,17 @@ def open_rows(Lambda: Any, P: Any, B: Any, C: Any, dt: Any, name: str = "C") -> 
     """Return checked arrays (..., n), or (..., r, n) for P where it has one axis more than Lambda, as `Rows`."""
     xp, Lambda, P, B, C = open_parts(as_complex=True, **{"Lambda": Lambda, "P": P, "B": B, name: C})
     shape_of_P = P.shape
-    P = P[..., None, :] if P.ndim == Lambda.ndim else P
+    P = low_rank_rows(P, Lambda)
     n = Lambda.shape[-1]
     for each, x in (("P", P), ("B", B), (name, C)):
         check_last(x, n, each)
-    if P.ndim < 2:
-        raise ValueError(
-            f"P must have shape (..., n) or (..., r, n), got {tuple(P.shape)} beside Lambda {Lambda.shape}"
-        )
-    dt = check_step(xp, dt, Lambda)
+    given_step, dt = dt, check_step(xp, dt, Lambda)
     shapes = {"Lambda": Lambda.shape[:-1], "P": P.shape[:-2], "B": B.shape[:-1], name: C.shape[:-1], "dt": dt.shape}
     batch = batch_shape(**shapes)
     shapes_given = [Lambda.shape, shape_of_P, B.shape, C.shape, dt.shape]
     given = {"Lambda": Lambda, "P": P, "B": B, name: C, "dt": dt}
     wide = {key: widened_array(xp, x) for key, x in given.items()}
+    wide["dt"] = check_step(xp, given_step, wide["Lambda"])  # not rounded to the precision of the others
     step = xp.astype(wide["dt"], wide["B"].dtype)[..., None]
     root = xp.sqrt(step)[..., None] * wide["P"]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -69,6 +66,15 @@ def open_rows(Lambda: Any, P: Any, B: Any, C: Any, dt: Any, name: str = "C") -> 
     left = xp.stack([in_rows(wide[name]), *[conjugate(xp, x) for x in lows]], axis=1)
     right = xp.stack([in_rows(driven), *lows], axis=1)
     return Rows(xp, in_rows(w), left, right, given, shapes_given, batch)
+
+
+def low_rank_rows(P: Any, Lambda: Any) -> Any:
+    """Return P as (..., r, n): with one term where it has as many axes as Lambda."""
+    P = P[..., None, :] if P.ndim == Lambda.ndim else P
+    if P.ndim < 2:
+        shape = tuple(Lambda.shape)
+        raise ValueError(f"P must have shape (..., n) or (..., r, n), got {tuple(P.shape)} beside Lambda {shape}")
+    return P
 
 
 def check_length(L: Any) -> int:
@@ -113,11 +119,16 @@ def over_circles(
     return tuple(rows.xp.concat(each, axis=0) for each in zip(*parts, strict=True))
 
 
-def refuse_zero(rows: Rows) -> None:
-    """Raise ValueError where a mode is constant: at z = 1 it has no finite response by itself."""
+def has_zero(rows: Rows) -> bool:
+    """Return whether a mode is constant: at z = 1 it has no finite response by itself. False for lazy arrays."""
     smallest = rows.xp.min(rows.xp.abs(rows.w)) if math.prod(rows.w.shape) else None
-    if smallest is not None and not is_lazy(smallest) and scalar(smallest) == 0:
+    return smallest is not None and not is_lazy(smallest) and scalar(smallest) == 0
+
+
+def refuse_zero(rows: Rows) -> None:
+    """Raise ValueError where a mode is constant: there the gradient has a pole at z = 1, whether the taps do or not."""
+    if has_zero(rows):
         raise ValueError(
-            "Lambda must not be 0 at roots of unity, where the sum over the diagonal has a pole, found it is: "
-            "kernel_dplr takes the true C on a smaller circle"
+            "Lambda must not be 0 at roots of unity, where the gradient of the sum over the diagonal has a pole, found "
+            "it is: kernel_dplr takes the true C on a smaller circle"
         )

@@ -86,7 +86,7 @@ def kernel_dplr_truncated_vjp(cotangent: Any, Lambda: Any, P: Any, B: Any, C_til
     Raises
     ------
     TypeError, ValueError, OverflowError
-        As `kernel_dplr_truncated`, and where ``cotangent`` does not fit.
+        As `kernel_dplr_truncated`, and where ``cotangent`` does not fit or Lambda is 0.
 
     Notes
     -----

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_rank, conjugate, open_door
+from lina._core.array import check_rank, conjugate, kernel_of_tensors, open_door
 from lina.ssm._fourier import check_entries, check_result, first, product
 from lina.ssm._kernels.cotangents import summed_to
 from lina.ssm._series import divide, filled
@@ -42,9 +42,10 @@ def kernel_rational(a: Any, b: Any, L: int) -> Any:
 
     Notes
     -----
-    Long division, 2 d L flops a row with a kernel; beyond d = 256, and in libraries without one, blocks of 2 d taps by
-    transforms, each with the remainder of those before: about 5 transforms of length L. In double precision where the
-    library has it. The error relative to the largest tap is that of the recurrence, eps times the sum of
+    Long division, 2 d L flops a row with a kernel, or (max(64, d) + d) L as triangular systems. Beyond d = 256, and in
+    libraries without either, blocks of 2 d taps by transforms, each with the remainder of those before: about 5
+    transforms of length L; up to d = 256 tap by tap where 1 / a grows too fast for blocks. In double precision where
+    the library has it. The error relative to the largest tap is that of the recurrence, eps times the sum of
     abs(1 / a): in long division about 1e-14 for a pair of poles of modulus 0.9999. Blocks lose a digit more, and up to
     three where 1 / a is found by doubling, without a kernel: for 300 poles within 1e-9 of the circle long division errs
     by 1e-13, blocks by 1e-12 with a kernel and 2e-10 without. Dividing at roots of unity
@@ -63,6 +64,11 @@ def kernel_rational(a: Any, b: Any, L: int) -> Any:
     >>> kernel_rational([-1.0, -1.0], [1.0, 0.0], 7)
     array([ 1.,  1.,  2.,  3.,  5.,  8., 13.])
     """
+    return (kernel_of_tensors("kernel_rational", a, b) or rational_taps)(a, b, L)
+
+
+def rational_taps(a: Any, b: Any, L: int) -> Any:
+    """Do what `kernel_rational` does, by array code for any library."""
     xp, a, b = open_fraction(a=a, b=b)
     L = check_rank(L, 2**62, "L", "2^62")
     with np.errstate(over="ignore", invalid="ignore"):

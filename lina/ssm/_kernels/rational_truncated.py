@@ -4,13 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, check_rank, is_lazy, to_numpy
-from lina.ssm._convert.truncated import _flag
+from lina._core.array import check_option, check_rank, is_lazy, kernel_of_tensors, to_numpy
 from lina.ssm._fourier import check_result, forward, inverse
 from lina.ssm._kernels.divide_on_circle import divide_on_circle, has_zero, may_wind, safely_squared
 from lina.ssm._kernels.rational import open_cotangent, open_fraction, returned
 from lina.ssm._series import filled
-from lina.ssm._stability.many_rows import reflect_below_one
+from lina.ssm._stability.flag import flag_denominators
 from lina.ssm._stability.margin import ACTIONS
 from lina.ssm._systems_arrays import is_complex, widened_array
 
@@ -57,9 +56,9 @@ def kernel_rational_truncated(a: Any, b_tilde: Any, L: int, *, unstable: str = "
     Three transforms of length L. The error is about eps times max over min of abs(a(z)) at the roots of unity; single
     precision is left for double where the minimum is below 2^-10 of the sum of the coefficients. Stability is read from
     the winding of the same samples of the denominator around 0, in the pass that divides; rows in doubt, because the
-    argument turns by a quarter from one sample to the next, by their reflection coefficients, 2 d^2 flops each; and
-    rows that are still in doubt, or unstable, as in `recover_b`, with proof. For L < 3 d the denominator is sampled
-    apart, which may take longer than the kernel.
+    argument turns by a quarter from one sample to the next, by their reflection coefficients where they are many, 2 d^2
+    flops each; and rows that are still in doubt, or unstable, as in `recover_b`. For L < 3 d the denominator is sampled
+    apart, which may take longer than the kernel. The first unstable row is told, always with proof.
 
     References
     ----------
@@ -71,6 +70,12 @@ def kernel_rational_truncated(a: Any, b_tilde: Any, L: int, *, unstable: str = "
     >>> kernel_rational_truncated([-0.5], truncated_b([-0.5], [1.0], 3), 3)
     array([1.  , 0.5 , 0.25])
     """
+    run = kernel_of_tensors("kernel_rational_truncated", a, b_tilde) or truncated_rational_taps
+    return run(a, b_tilde, L, unstable)
+
+
+def truncated_rational_taps(a: Any, b_tilde: Any, L: int, unstable: str) -> Any:
+    """Do what `kernel_rational_truncated` does, by array code for any library."""
     xp, a, b = open_fraction(a=a, b_tilde=b_tilde)
     L = check_rank(L, 2**62, "L", "2^62")
     check_option(unstable, ACTIONS, "unstable")
@@ -105,9 +110,8 @@ def _ratio(xp: Any, whole: Any, B: Any, A: Any, L: int, unstable: str) -> tuple[
 
 
 def _flag_rows(whole: Any, rows: Any, unstable: str) -> None:
-    doubtful = to_numpy(whole)[to_numpy(rows)]
-    if unstable != "ignore" and len(doubtful):
-        _flag(doubtful[~reflect_below_one(doubtful[:, 1:])], unstable)
+    if unstable != "ignore":
+        flag_denominators(to_numpy(whole)[to_numpy(rows)], unstable)
 
 
 def kernel_rational_truncated_vjp(cotangent: Any, a: Any, b_tilde: Any) -> tuple[Any, Any]:

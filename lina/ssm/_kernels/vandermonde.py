@@ -5,14 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import conjugate, where_is
+from lina._core.array import conjugate, kernel_of_tensors, where_is
 from lina._core.kernels import kernel
+from lina._core.threads import get_threads
 from lina.ssm._kernels.cotangents import open_cotangent, open_real, summed_to
 from lina.ssm._kernels.dplr_parts import check_length
 from lina.ssm._systems_arrays import batch_shape, check_last, check_overflow, open_parts, widened_array
 
 # A kernel takes seconds to compile on its first call: below this many modes times powers the body is done earlier.
 WORTH_COMPILING = 2**20
+# Real numbers that an adjoint weighs at once, beside inputs and outputs.
+_WEIGHTS = 2**17
 
 
 def vandermonde(c: Any, x: Any, L: int) -> Any:
@@ -43,8 +46,8 @@ def vandermonde(c: Any, x: Any, L: int) -> Any:
     -----
     exp((i T + j) x) is a product of an entry of each of two tables of about sqrt(L) columns, so that the sum is a
     product of matrices: 4 n L flops, and 4 n sqrt(L) entries of memory. All is in double precision where the library
-    has it, since the phases l x need it: an entry of K errs by 2^-52 (l abs(x) + 30) times the sum of
-    abs(c_n exp(l x_n)), and by the rounding to its dtype.
+    has it, since the phases l x need it: an entry of K errs by 2^-52 (l abs(x) + 2 sqrt(L) + 30) times the sum of
+    abs(c_n exp(l x_n)), and by the rounding to its dtype. The root is of the powers that a kernel multiplies up.
 
     Examples
     --------
@@ -52,6 +55,11 @@ def vandermonde(c: Any, x: Any, L: int) -> Any:
     >>> vandermonde([0.5], [0.0], 3)
     array([1., 1., 1.])
     """
+    return (kernel_of_tensors("checked_vandermonde", c, x) or products)(c, x, L)
+
+
+def products(c: Any, x: Any, L: int) -> Any:
+    """Do what `vandermonde` does, by array code for any library."""
     xp, c, x = open_parts(as_complex=True, c=c, x=x)
     L = check_length(L)
     check_last(x, c.shape[-1], "x")
@@ -122,6 +130,11 @@ def vandermonde_transpose(u: Any, x: Any) -> Any:
     >>> vandermonde_transpose([1.0, 2.0, 3.0], [0.0])
     array([6.+0.j])
     """
+    return (kernel_of_tensors("checked_vandermonde_transpose", u, x) or transposed_products)(u, x)
+
+
+def transposed_products(u: Any, x: Any) -> Any:
+    """Do what `vandermonde_transpose` does, by array code for any library."""
     xp, u, x = open_real(u=u, x=x)
     batch = batch_shape(u=u.shape[:-1], x=x.shape[:-1])
     u, x = (xp.broadcast_to(each, (*batch, each.shape[-1])) for each in (u, x))
@@ -150,6 +163,25 @@ def _sums(xp: Any, u: Any, x: Any) -> Any:
     inner = xp.matmul(xp.astype(padded, x.dtype), xp.matrix_transpose(table))
     inner = xp.reshape(inner, (rows, k, count, x.shape[-1]))
     return xp.sum(inner * xp.matrix_transpose(jumps)[:, None, :, :], axis=2)
+
+
+def vandermonde_transpose_vjp(cotangent: Any, u: Any, x: Any) -> tuple[Any, Any]:
+    """Return the gradients by u and x of Re sum(conj(cotangent) * m), for m = `vandermonde_transpose` of them.
+
+    With h = conj(cotangent) these are Re sum_n h_n exp(l x_n) and the conjugate of h sum_l l u_l exp(l x).
+    """
+    xp, u, x = open_real(u=u, x=x)
+    _, h, _ = open_parts(as_complex=True, cotangent=cotangent, x=x)
+    batch = batch_shape(u=u.shape[:-1], x=x.shape[:-1])
+    h = conjugate(xp, xp.astype(h, x.dtype, copy=False))
+    l = xp.arange(u.shape[-1], dtype=u.dtype, device=where_is(u))  # noqa: E741
+    weighed = xp.broadcast_to(l * u, (*batch, u.shape[-1]))[..., None, :]
+    with np.errstate(over="ignore", invalid="ignore"):
+        d_u = powers_summed(xp, h, x, batch, u.shape[-1]) / 2
+        m = powers_weighed(xp, weighed, xp.broadcast_to(x, (*batch, x.shape[-1])))[..., 0, :]
+        d_x = conjugate(xp, widened_array(xp, h) * m)
+        found = (xp.astype(summed_to(xp, d, z.shape), z.dtype, copy=False) for d, z in ((d_u, u), (d_x, x)))
+        return tuple(check_overflow(xp, d, "cotangent") for d in found)  # type: ignore[return-value]
 
 
 def vandermonde_vjp(cotangent: Any, c: Any, x: Any) -> tuple[Any, Any]:
@@ -197,7 +229,13 @@ def vandermonde_vjp(cotangent: Any, c: Any, x: Any) -> tuple[Any, Any]:
 
 def powers_vjp(xp: Any, g: Any, c: Any, x: Any, batch: tuple[int, ...]) -> tuple[Any, Any]:
     """Return the gradients by c and x broadcast to the batch, in double precision where the library has it."""
-    n = c.shape[-1]
-    l = xp.arange(g.shape[-1], dtype=g.dtype, device=where_is(g))  # noqa: E741
-    m = powers_weighed(xp, xp.stack([g, l * g], axis=-2), xp.broadcast_to(x, (*batch, n)))
+    n, L, rows = c.shape[-1], g.shape[-1], math.prod(batch)
+    l = xp.arange(L, dtype=g.dtype, device=where_is(g))  # noqa: E741
+    g, x = xp.reshape(g, (rows, L)), xp.reshape(xp.broadcast_to(x, (*batch, n)), (rows, n))
+    count, parts = max(get_threads(), _WEIGHTS // L), []
+    for start in range(0, max(1, rows), count):
+        these = slice(start, min(start + count, rows))
+        weights = xp.stack([g[these, :], l * g[these, :]], axis=-2)
+        parts.append(powers_weighed(xp, weights, x[these, :]))
+    m = xp.reshape(parts[0] if len(parts) == 1 else xp.concat(parts, axis=0), (*batch, 2, n))
     return 2 * conjugate(xp, m[..., 0, :]), 2 * conjugate(xp, widened_array(xp, c) * m[..., 1, :])

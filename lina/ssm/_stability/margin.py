@@ -7,8 +7,9 @@ import numpy as np
 
 from lina._core.array import check_option, epsilon, from_numpy, is_lazy, refuse_gradient, to_numpy
 from lina._core.errors import LinaWarning
-from lina.ssm._convert.realise import realised
-from lina.ssm._stability.schur_cohn import schur_cohn_sign
+from lina.ssm._convert.realise import real_modes, realised
+from lina.ssm._convert.result import _each
+from lina.ssm._stability.schur_cohn import eigenvalues, schur_cohn_sign
 from lina.ssm._systems import DenseSystem, DiagonalSystem, DPLRSystem, RationalSystem
 from lina.ssm._systems_arrays import is_complex, namespace, open_parts
 
@@ -45,15 +46,18 @@ def stability_margin(a: Any) -> Any:
     Notes
     -----
     For denominators the sign is rigorous, whatever the rounding of the poles: the reflection coefficients are computed
-    with bounds of their errors, in floating point and where that cannot tell in fixed point of 128, 512 and 2048 bits.
-    0 is returned where even those cannot tell it from poles on the circle. The size is that of the eigenvalues of the
-    companion matrix, an estimate: multiple poles move by a root of eps. Cost 10 d^3 flops, on the host.
+    with bounds of their errors; where these cannot tell, the poles are enclosed in discs, those next to the circle by
+    Newton's steps in 128 bits; and for clusters the reflection coefficients in fixed point of 128, 512 and 2048 bits
+    follow. 0 is returned where even those cannot tell it from poles on the circle. The size is that of the eigenvalues
+    of the companion matrix, an estimate: multiple poles move by a root of eps. Cost 10 d^3 flops, on the host, and
+    4 d^2 products of large integers for clusters on the circle.
 
-    For other systems both are estimates.
+    For other systems both are estimates. Those of diagonal plus low rank have no pole at the partner of a real mode,
+    where Lambda, P and B have imaginary part 0: it is one state, and the low rank moves it.
 
     References
     ----------
-    Schur, J. reine angew. Math. 147 (1917) 205; Cohn, Math. Z. 14 (1922) 110.
+    Schur, J. reine angew. Math. 147 (1917) 205; Cohn, Math. Z. 14 (1922) 110; Smith, J. ACM 17 (1970) 137, for discs.
 
     Examples
     --------
@@ -74,35 +78,26 @@ def stability_margin(a: Any) -> Any:
 
 def certified_margin(a: np.ndarray) -> float:
     """Return the margin of one denominator, of proven sign."""
-    sign, largest = schur_cohn_sign(a), largest_pole(a)
-    least = 2.0**-53
-    return max(1 - largest, least) if sign > 0 else min(1 - largest, -least) if sign < 0 else 0.0
-
-
-def largest_pole(a: np.ndarray) -> float:
-    """Return the largest modulus of a root of w^d + a_1 w^(d-1) + ... + a_d; infinite where the eigenvalues fail."""
-    a = np.trim_zeros(a.astype(np.result_type(a, np.float64)), "b")
-    if not len(a):
-        return 0.0
-    companion = np.diag(np.ones(len(a) - 1, dtype=a.dtype), -1)
-    companion[0] = -a
-    try:
-        return float(np.max(np.abs(np.linalg.eigvals(companion))))
-    except np.linalg.LinAlgError:  # coefficients near the end of the range
-        return np.inf
+    a = np.trim_zeros(a, "b")
+    poles = eigenvalues(a)
+    sign, margin, least = schur_cohn_sign(a, poles), 1 - float(np.max(np.abs(poles), initial=0)), 2.0**-53
+    return max(margin, least) if sign > 0 else min(margin, -least) if sign < 0 else 0.0
 
 
 def _of_system(system: Any) -> Any:
-    if isinstance(system, DiagonalSystem):
-        like, poles = system.Lambda, to_numpy(system.Lambda)
-    else:
-        dense = realised(system)
-        like = dense.A
-        refuse_gradient("stability_margin", A=like)
-        poles = np.linalg.eigvals(to_numpy(like))
+    like = system.A if isinstance(system, DenseSystem) else system.Lambda
+    for name in ("P", "Q") if isinstance(system, DPLRSystem) else ():
+        refuse_gradient("stability_margin", **{name: getattr(system, name)})
     refuse_gradient("stability_margin", A=like)
-    margin = 1 - np.max(np.abs(poles), axis=-1) if system.is_discrete else -np.max(np.real(poles), axis=-1)
-    return _real_like(np.asarray(margin), like)
+    if isinstance(system, DPLRSystem):  # one by one: a mode may be real in some of a batch only
+        margins = [_margin(np.linalg.eigvals(realised(one, real_modes(one)).A), system) for one in _each(system)]
+        return _real_like(np.reshape(margins, system.batch), like)
+    poles = np.linalg.eigvals(to_numpy(like)) if isinstance(system, DenseSystem) else to_numpy(like)
+    return _real_like(_margin(poles, system), like)
+
+
+def _margin(poles: np.ndarray, system: Any) -> Any:
+    return np.asarray(1 - np.max(np.abs(poles), axis=-1) if system.is_discrete else -np.max(np.real(poles), axis=-1))
 
 
 def _real_like(margins: np.ndarray, like: Any) -> Any:
@@ -113,13 +108,14 @@ def _real_like(margins: np.ndarray, like: Any) -> Any:
     return from_numpy(values, like=xp.real(like) if is_complex(like) else like)
 
 
-def flag_unstable(margin: float, action: str) -> None:
+def flag_unstable(margin: float, action: str, pole: str = "its largest pole") -> None:
     """Warn of, raise ValueError for, or ignore a margin that is not positive."""
     check_option(action, ACTIONS, "unstable")
     if margin > 0 or action == "ignore":
         return
+    modulus = f"{1 - margin:.6g}" if margin < -1e-4 or margin == 0 else f"1 + {-margin:.2g}"
     text = (
-        f"the system is unstable: its largest pole has modulus {1 - margin:.6g}, so that its recurrence "
+        f"the system is unstable: {pole} has modulus {modulus}, so that its recurrence "
         "grows where a circular convolution of one length looks harmless"
     )
     if action == "raise":

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import conjugate, is_lazy
+from lina._core.array import conjugate, is_lazy, to_numpy
 from lina.ssm._systems_arrays import is_complex, open_parts
 
 
 def step_down(a: Any) -> Any:
-    """Return the reflection coefficients of 1 + a_1 z + ... + a_d z^d: all below 1 in modulus exactly if it is stable.
+    """Return the reflection coefficients of 1 + a_1 z + ... + a_d z^d: all below 1 in modulus where it is stable.
 
     Parameters
     ----------
@@ -27,12 +27,13 @@ def step_down(a: Any) -> Any:
         If ``a`` is no dense array of numbers.
     ValueError
         If ``a`` is not finite, or the recursion meets a reflection coefficient of modulus 1 (poles on the unit circle
-        or mirrored in it), where it ends.
+        or mirrored in it), where it ends; the first such system of a batch is named.
 
     Notes
     -----
-    The Levinson recursion downwards, a_i <- (a_i - k_m conj(a_{m-i})) / (1 - abs(k_m)^2), of 3 d^2 flops. The digits go
-    with the product of 1 / (1 - abs(k_m)^2); there is no certificate here: `stability_margin` decides with one.
+    The Levinson recursion downwards, a_i <- (a_i - k_m conj(a_{m-i})) / (1 - abs(k_m)^2), of 3 d^2 flops. In exact
+    arithmetic all are below 1 exactly if the polynomial is stable. The digits go with the product of
+    1 / (1 - abs(k_m)^2); there is no certificate here: `stability_margin` decides with one.
 
     References
     ----------
@@ -58,7 +59,12 @@ def step_down(a: Any) -> Any:
             )
     k = xp.concat(found[::-1], axis=-1)
     if not is_lazy(k) and not bool(xp.all(xp.isfinite(k))):
-        raise ValueError("a must have no reflection coefficient of modulus 1, found one: poles lie on the unit circle")
+        ended = ~np.all(np.isfinite(to_numpy(k)), axis=-1)
+        where = f"in row {tuple(int(i) for i in np.argwhere(ended)[0])} " if k.ndim > 1 else ""
+        raise ValueError(
+            f"a must have no reflection coefficient of modulus 1, found one {where}({np.sum(ended)} of {ended.size} "
+            "systems): poles lie on the unit circle or are mirrored in it; a_m r^m with an r below 1 moves them inwards"
+        )
     return k
 
 
@@ -68,7 +74,8 @@ def step_up(k: Any) -> Any:
     Parameters
     ----------
     k : array_like, shape (..., d)
-        Any numbers; the polynomial is stable exactly if all are below 1 in modulus.
+        Any numbers; the polynomial is stable exactly if all are below 1 in modulus, up to the rounding of its
+        coefficients (see Notes).
 
     Returns
     -------
@@ -82,6 +89,14 @@ def step_up(k: Any) -> Any:
         If ``k`` is not finite.
     OverflowError
         If a coefficient exceeds the range of the dtype.
+
+    Notes
+    -----
+    A polynomial whose margin is below what the rounding of its coefficients moves comes out on either side, and the
+    margin shrinks quickly with the degree and with coefficients near 1. In float64, of those drawn from N(0, 1) and
+    clipped at 0.99, 0 of 1000 are unstable for d = 8, 40 for d = 16, and 53 of 60 for d = 32; of those of +-0.99, 971
+    of 1000 for d = 16, by up to 0.03. Check `stability_margin`, and multiply a_m by r^m with an r below 1 where it is
+    not positive.
 
     Examples
     --------
@@ -101,7 +116,7 @@ def step_up(k: Any) -> Any:
 
 
 def stable_polynomial(rho: Any) -> Any:
-    """Return `step_up` of tanh(rho): a smooth map of all real vectors onto exactly the stable polynomials.
+    """Return `step_up` of tanh(rho): a smooth map of all real vectors onto the stable polynomials, up to rounding.
 
     Parameters
     ----------
@@ -111,8 +126,8 @@ def stable_polynomial(rho: Any) -> Any:
     Returns
     -------
     a : array, shape (..., d)
-        The denominator 1 + a_1 z + ... + a_d z^d has all poles inside the unit circle, up to the rounding of a: where
-        rho is so large that tanh rounds to 1 (beyond 18 in float64, 9 in float32) the largest number below 1 is taken.
+        In exact arithmetic the denominator 1 + a_1 z + ... + a_d z^d has all poles inside the unit circle. Where rho is
+        so large that tanh rounds to 1 (beyond 18 in float64, 9 in float32) the largest number below 1 is taken.
 
     Raises
     ------
@@ -120,6 +135,12 @@ def stable_polynomial(rho: Any) -> Any:
         If ``rho`` is no dense array of numbers.
     ValueError
         If ``rho`` is not finite.
+
+    Notes
+    -----
+    The rounding of a may move poles that are nearly on the circle out of it: in float64, with rho from N(0, 1), none of
+    60 systems is unstable for d = 32 and 59 are for d = 64, by up to 5e-3; with a deviation of 0.5 none of 100 is for
+    d = 64. Check `stability_margin` there, and see `step_up`.
 
     Examples
     --------

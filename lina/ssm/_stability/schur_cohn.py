@@ -1,24 +1,46 @@
-"""The Schur-Cohn test with bounds on its own rounding: in floating point, then in fixed point of growing precision."""
+"""The Schur-Cohn test with bounds on its own rounding: in floating point, then in fixed point of growing precision.
+
+In between the poles are asked, because fixed point takes the longer the higher the degree.
+"""
 
 import numpy as np
+
+from lina.ssm._stability.pole_discs import sign_from_poles
 
 _BITS = (128, 512, 2048)
 # of the arithmetic with which the bounds themselves are computed
 _SAFETY = 1 + 1e-9
 
 
-def schur_cohn_sign(a: np.ndarray) -> int:
+def schur_cohn_sign(a: np.ndarray, poles: np.ndarray | None = None) -> int:
     """Return 1 if all poles of 1 + a_1 z + ... + a_d z^d are inside the unit circle, -1 if not, 0 on the edge.
 
-    1 and -1 are proven: every reflection coefficient is known with a bound of its error that keeps it on its side of 1.
-    0 says that 2048 bits cannot tell a reflection coefficient from modulus 1.
+    1 and -1 are proven: every reflection coefficient is known with a bound of its error that keeps it on its side of 1,
+    or the poles lie in discs that are. 0 says that neither they nor 2048 bits tell a reflection coefficient from
+    modulus 1. ``poles`` are approximate, and computed where they are needed and not given.
     """
+    a = np.trim_zeros(a, "b")
     sign = _in_floating_point(a)
+    if sign is None:
+        sign = sign_from_poles(a, eigenvalues(a) if poles is None else poles)
     for bits in _BITS:
         if sign is not None:
             return sign
         sign = _in_fixed_point(a, bits)
     return 0 if sign is None else sign
+
+
+def eigenvalues(a: np.ndarray) -> np.ndarray:
+    """Return the roots of w^d + a_1 w^(d-1) + ... + a_d, a_d != 0; infinite where the eigenvalues fail."""
+    a = a.astype(np.result_type(a, np.float64))
+    if not len(a):
+        return a
+    companion = np.diag(np.ones(len(a) - 1, dtype=a.dtype), -1)
+    companion[0] = -a
+    try:
+        return np.asarray(np.linalg.eigvals(companion))
+    except np.linalg.LinAlgError:  # coefficients near the end of the range
+        return np.full(len(a), np.inf)
 
 
 def _in_floating_point(a: np.ndarray) -> int | None:
@@ -48,12 +70,32 @@ def _in_floating_point(a: np.ndarray) -> int | None:
 
 def _in_fixed_point(a: np.ndarray, bits: int) -> int | None:
     """Return the sign from integers that stand for multiples of 2^-bits; errors are counted in these units."""
-    one = 1 << bits
     re, im = ([_scaled(x, bits) for x in part.tolist()] for part in (a.real, a.imag))
     e = [
         0 if _is_whole(x, bits) and _is_whole(y, bits) else 2
         for x, y in zip(a.real.tolist(), a.imag.tolist(), strict=True)
     ]
+    if len(a) and abs(a[-1]) == 1 and (a[-1].real == 0 or a[-1].imag == 0):
+        return _with_product_one(a, re, im, bits)
+    return _reflected(re, im, e, bits)
+
+
+def _with_product_one(a: np.ndarray, re: list[int], im: list[int], bits: int) -> int | None:
+    """Return the sign where the product of all poles has modulus 1: some are outside, or all on the circle.
+
+    These are roots of a polynomial that its mirror image repeats, and whose derivative has no root outside (Cohn).
+    """
+    last, d = a[-1], len(a)
+    if not np.array_equal(a[:-1], last * a[-2::-1].conj()):
+        return -1
+    re, im = ([(d - k) * x // d for k, x in enumerate(part[:-1], start=1)] for part in (re, im))
+    sign = _reflected(re, im, [4] * (d - 1), bits)
+    return 0 if sign == 1 else sign
+
+
+def _reflected(re: list[int], im: list[int], e: list[int], bits: int) -> int | None:
+    """Return the sign from the coefficients and bounds of their errors, in units of 2^-bits."""
+    one = 1 << bits
     whole = one * one
     for m in range(len(re), 0, -1):
         kr, ki, off = re[m - 1], im[m - 1], e[m - 1]
@@ -62,8 +104,6 @@ def _in_fixed_point(a: np.ndarray, bits: int) -> int | None:
         slack = 2 * size * off + off * off
         if square - slack > whole:
             return -1
-        if square == whole and off == 0:
-            return 0
         spare = whole - square
         if spare - slack <= 0:
             return None

@@ -1,54 +1,117 @@
-"""Whether a denominator winds around 0 on the unit circle: a quick look for unstable poles."""
+"""How often a denominator winds around 0 on the unit circle, past roots next to it: a quick look for unstable poles."""
 
 import numpy as np
 import scipy.fft
 
-# Points that one interval is cut into where its ends do not tell, and how often.
-_CUTS = 16
-_LEVELS = 4
-_MOST = 256
+# Pieces that one arc is cut into where it stays in doubt, how often, and how many for each degree may be so at once.
+_CUTS, _LEVELS = 4, 4
+_MOST = 4
+# The length of an arc times abs(p' / p) at its ends: a root within half the length adds 2, both halves of a pair 4.
+_QUIET = 1.5
+_STEPS = 8
+# Roots that are returned where some are not surely outside.
+_SEEN = 4
 
 
 def winds_around_nothing(whole: np.ndarray) -> bool:
-    """Return whether 1 + a_1 z + ... shows no root in the unit disc; False where the samples leave a doubt.
+    """Return whether 1 + a_1 z + ... shows no root in the unit disc; False where the samples leave a doubt."""
+    return roots_inside(whole)[0] == 0
 
-    The argument of its values is followed around the circle, in 16 d samples and finer ones where it turns by more than
-    a quarter from one to the next. That is evidence, not proof: a pair of roots could turn it by a whole between
-    samples.
+
+def roots_inside(whole: np.ndarray) -> tuple[int | None, list[complex]]:
+    """Return (number of roots of 1 + a_1 z + ... in the unit disc, []), or (None, innermost that are seen) in doubt.
+
+    The argument of its values is followed around the circle in 16 d samples, where abs(p' / p) shows that no root is
+    next to an arc. Elsewhere Newton's method finds the root, and the turn is that of its factor, which is known, and of
+    the quotient, if no second root is next to it; otherwise the arc is cut. Roots are seen down to a distance of what
+    the coefficients lose by rounding. That is evidence, not proof.
     """
+    whole = whole.astype(np.result_type(whole, np.float64), copy=False)
     size = 2 * scipy.fft.next_fast_len(max(32, 8 * len(whole)), real=True)  # even: the last sample is at -1
     real = not np.iscomplexobj(whole)
-    samples = scipy.fft.rfft(whole, size) if real else scipy.fft.fft(whole, size)
-    if not real:
-        samples = np.append(samples, samples[0])
-    step = -2 * np.pi / size
-    turns = _turns(samples)
-    starts = step * np.arange(len(turns))
-    total = 0.0
-    for _ in range(_LEVELS):
-        sharp = ~(np.abs(turns) < np.pi / 2)
-        total += float(np.sum(turns[~sharp]))
-        starts = starts[sharp]
-        if len(starts) == 0:
-            return abs(total) < 0.5
-        if len(starts) > _MOST:
-            return False
-        step /= _CUTS
-        angles = starts[:, None] + step * np.arange(_CUTS + 1)
-        turns = _turns(_values(whole, np.exp(1j * angles))).ravel()
-        starts = angles[:, :-1].ravel()
-    return False
+    with np.errstate(all="ignore"):
+        both = np.stack([whole, whole * np.arange(len(whole))])
+        samples = scipy.fft.rfft(both, size) if real else scipy.fft.fft(both, size)
+        if not real:
+            samples = np.concatenate([samples, samples[:, :1]], axis=1)
+        noise = 2.0**-52 * len(whole) * float(np.sum(np.abs(whole)))
+        step, total = -2 * np.pi / size, 0.0  # transforms go around clockwise
+        starts, ends = step * np.arange(samples.shape[1] - 1), np.stack([samples[:, :-1], samples[:, 1:]])
+        for _ in range(_LEVELS):
+            quiet = np.all(np.abs(step * ends[:, 1]) < _QUIET * np.abs(ends[:, 0]), axis=0)
+            quiet &= np.min(np.abs(ends[:, 0]), axis=0) > 16 * noise
+            total += float(np.sum(np.angle(ends[1, 0] * ends[0, 0].conj())[quiet]))
+            starts, ends = starts[~quiet], ends[:, :, ~quiet]
+            if len(starts) > _MOST * len(whole):
+                break
+            turns, clear, roots = _turns_past_roots(whole, starts, step, ends, noise)
+            if len(roots):  # no cut parts them from the circle
+                return None, roots[np.argsort(np.abs(roots))][:_SEEN].tolist()
+            total += float(np.sum(turns[clear]))
+            starts, step = starts[~clear], step / _CUTS
+            if not len(starts):
+                return round(abs(total) / (np.pi if real else 2 * np.pi)), []
+            angles = starts[:, None] + step * np.arange(_CUTS + 1)
+            z = np.exp(1j * angles)
+            value, slope = _values(whole, z)
+            finer = np.stack([value, z * slope])
+            starts = angles[:, :-1].ravel()
+            ends = np.stack([finer[:, :, :-1].reshape(2, -1), finer[:, :, 1:].reshape(2, -1)])
+    return None, []
 
 
-def _turns(samples: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore", over="ignore"):
-        return np.angle(samples[..., 1:] * samples[..., :-1].conj())
+def _turns_past_roots(
+    whole: np.ndarray, starts: np.ndarray, step: float, ends: np.ndarray, noise: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the turns along arcs next to a root, whether they are clear, and the roots that are not surely outside.
+
+    ``ends`` (2, 2, arcs) holds p and z p' at both ends.
+    """
+    z = np.exp(1j * (starts + np.array([[0], [step]])))
+    middle = np.exp(1j * (starts + step / 2))
+    first = np.argmin(np.abs(ends[:, 0]), axis=0), np.arange(len(starts))
+    root, slope = _newton(whole, z[first] * (1 - ends[:, 0][first] / ends[:, 1][first]), abs(step))
+    away = np.abs(root) - 1
+    off, near = 4 * noise / np.abs(slope), np.abs(root - middle) < 2 * abs(step)
+    factors = z - root
+    at_root = np.abs(factors) < 1e-4 * abs(step)
+    quotients = np.where(at_root, slope, ends[:, 0] / factors)
+    others = np.where(at_root, 0, ends[:, 1] / ends[:, 0] - z / factors)  # z q' / q
+    clear = near & (np.abs(away) > off) & np.all(np.abs(step * others) < _QUIET, axis=0)
+    rest, own = np.angle(quotients[1] * quotients[0].conj()), np.angle(factors[1] / factors[0])
+    own = np.where((away < 0) & (own > 0), own - 2 * np.pi, own)  # seen from inside, the circle turns one way
+    return own + rest, clear, root[near & (away < off)]
 
 
-def _values(whole: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Return the polynomial at points, by blocks of sqrt(d) coefficients."""
+def _newton(whole: np.ndarray, starts: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the roots that Newton's steps go to, and the derivative there."""
+    _, these, back = np.unique(np.round(starts * 1e9), return_index=True, return_inverse=True)  # arcs share their ends
+    root = starts[these]
+    slope = np.ones_like(root)
+    for _ in range(_STEPS if len(root) else 0):
+        value, slope = _values(whole, root)
+        moved = value / slope
+        root = root - moved
+        if not np.any((np.abs(moved) > 1e-9) & (np.abs(root - starts[these]) < reach)):
+            break  # the next step would be of the square
+    return root[back], slope[back]
+
+
+def _values(whole: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the polynomial and its derivative at points, by blocks of sqrt(d) coefficients."""
     width = int(np.ceil(np.sqrt(len(whole))))
-    blocks = np.concatenate([whole, np.zeros(-len(whole) % width)]).reshape(-1, width)
-    low = z[..., None] ** np.arange(width)
-    high = (z**width)[..., None] ** np.arange(len(blocks))
-    return np.sum(low @ blocks.T * high, axis=-1)
+    both = np.zeros((2, -(-len(whole) // width) * width), dtype=whole.dtype)
+    both[0, : len(whole)], both[1, : len(whole) - 1] = whole, whole[1:] * np.arange(1, len(whole))
+    blocks = both.reshape(-1, width)
+    low = _powers(z, width)
+    inner = (low @ blocks.T).reshape(*z.shape, 2, -1)
+    value = np.sum(inner * _powers(low[..., -1] * z, len(blocks) // 2)[..., None, :], axis=-1)
+    return value[..., 0], value[..., 1]
+
+
+def _powers(z: np.ndarray, count: int) -> np.ndarray:
+    """Return z^0 ... z^(count - 1) on a new last axis."""
+    out = np.ones((*z.shape, count), dtype=complex)
+    for i in range(1, count):
+        out[..., i] = out[..., i // 2] * (out[..., i - i // 2] if i > 1 else z)
+    return out

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from lina.ssm._discretize import discretize
-from lina.ssm._systems.system import System, nominal_step, refuse_discrete
-from lina.ssm._systems_arrays import batch_shape, check_dimensionless, check_last, check_square, open_parts
+from lina.ssm._systems.system import System, refuse_discrete
+from lina.ssm._systems_arrays import batch_shape, check_last, check_sampling, check_square, open_parts, over_steps
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DenseSystem(System):
     """x' = A x + B u, y = C x in continuous time, or x_{k+1} = A x_k + B u_k, y_k = C x_{k+1} in steps of ``dt``.
 
@@ -17,8 +17,9 @@ class DenseSystem(System):
     A : array, shape (..., n, n)
     B, C : array, shape (..., n)
         C is not conjugated. Leading axes are a batch of systems and broadcast.
-    dt : float, optional
-        The sampling step of a discrete system; None for a continuous one.
+    dt : float or array, shape (...), optional
+        The sampling step of a discrete system; None for a continuous one. An array, kept in float64 on the host, holds
+        one for each system of the batch.
 
     Notes
     -----
@@ -30,7 +31,8 @@ class DenseSystem(System):
     TypeError
         If the arrays are not numbers of one library.
     ValueError
-        If shapes do not fit, entries are not finite, or ``dt`` is not positive.
+        If shapes do not fit, entries are not finite, or ``dt`` is not positive or
+        has no shape of the batch.
 
     Examples
     --------
@@ -43,15 +45,16 @@ class DenseSystem(System):
     A: Any
     B: Any
     C: Any
-    dt: float | None = None
+    dt: Any = None
 
     def __post_init__(self) -> None:
         _, A, B, C = open_parts(A=self.A, B=self.B, C=self.C)
-        n = check_square(A)
+        n, dt = check_square(A), check_sampling(self.dt)
+        A = over_steps(A, dt, 2, "A")
         check_last(B, n, "B")
         check_last(C, n, "C")
         batch_shape(A=A.shape[:-2], B=B.shape[:-1], C=C.shape[:-1])
-        for name, value in (("A", A), ("B", B), ("C", C), ("dt", check_dimensionless(self.dt, "dt"))):
+        for name, value in (("A", A), ("B", B), ("C", C), ("dt", dt)):
             object.__setattr__(self, name, value)
 
     @property
@@ -64,8 +67,8 @@ class DenseSystem(System):
         """Shape of the batch of systems."""
         return batch_shape(A=self.A.shape[:-2], B=self.B.shape[:-1], C=self.C.shape[:-1])
 
-    def discretize(self, dt: float, method: str = "zoh", alpha: float | None = None) -> "DenseSystem":
-        """Return the discrete system; see `discretize`."""
+    def discretize(self, dt: Any, method: str = "zoh", alpha: float | None = None) -> "DenseSystem":
+        """Return the discrete system; ``dt`` may hold one step per system. See `discretize`."""
         refuse_discrete(self)
         A, B = discretize(self.A, self.B, dt, method, alpha)
-        return DenseSystem(A, B, self.C, dt=nominal_step(dt))
+        return DenseSystem(A, B, self.C, dt=dt)

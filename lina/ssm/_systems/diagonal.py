@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from lina.ssm._discretize import discretize_diagonal
-from lina.ssm._systems.system import System, nominal_step, refuse_discrete
-from lina.ssm._systems_arrays import batch_shape, check_dimensionless, check_last, open_parts
+from lina.ssm._systems.system import System, refuse_discrete
+from lina.ssm._systems_arrays import batch_shape, check_last, check_sampling, open_parts, over_steps
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DiagonalSystem(System):
     """The real system x' = Lambda x + B u, y = 2 Re(C x), or in steps of ``dt`` x_{k+1} = Lambda x_k + B u_k.
 
@@ -17,15 +17,17 @@ class DiagonalSystem(System):
     Lambda, B, C : array, shape (..., n)
         One of each conjugate pair; made complex. C is not conjugated. An unpaired real mode enters with half weight:
         half of its product C B. Leading axes are a batch of systems and broadcast.
-    dt : float, optional
-        The sampling step of a discrete system, of which Lambda are the poles; None for a continuous one.
+    dt : float or array, shape (...), optional
+        The sampling step of a discrete system, of which Lambda are the poles; None for a continuous one. An array, kept
+        in float64 on the host, holds one for each system of the batch.
 
     Raises
     ------
     TypeError
         If the arrays are not numbers of one library.
     ValueError
-        If shapes do not fit, entries are not finite, or ``dt`` is not positive.
+        If shapes do not fit, entries are not finite, or ``dt`` is not positive or
+        has no shape of the batch.
 
     Examples
     --------
@@ -38,14 +40,16 @@ class DiagonalSystem(System):
     Lambda: Any
     B: Any
     C: Any
-    dt: float | None = None
+    dt: Any = None
 
     def __post_init__(self) -> None:
         _, Lambda, B, C = open_parts(as_complex=True, Lambda=self.Lambda, B=self.B, C=self.C)
+        dt = check_sampling(self.dt)
+        Lambda = over_steps(Lambda, dt, 1, "Lambda")
         check_last(B, Lambda.shape[-1], "B")
         check_last(C, Lambda.shape[-1], "C")
         batch_shape(Lambda=Lambda.shape[:-1], B=B.shape[:-1], C=C.shape[:-1])
-        for name, value in (("Lambda", Lambda), ("B", B), ("C", C), ("dt", check_dimensionless(self.dt, "dt"))):
+        for name, value in (("Lambda", Lambda), ("B", B), ("C", C), ("dt", dt)):
             object.__setattr__(self, name, value)
 
     @property
@@ -62,4 +66,4 @@ class DiagonalSystem(System):
         """Return the discrete system, diagonal again; ``dt`` may hold one step per system. See `discretize`."""
         refuse_discrete(self)
         Lambda, B = discretize_diagonal(self.Lambda, self.B, dt, method, alpha)
-        return DiagonalSystem(Lambda, B, self.C, dt=nominal_step(dt))
+        return DiagonalSystem(Lambda, B, self.C, dt=dt)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from lina.ssm._discretize import discretize_dplr
-from lina.ssm._systems.system import System, nominal_step, refuse_discrete
-from lina.ssm._systems_arrays import batch_shape, check_dimensionless, check_last, open_parts
+from lina.ssm._systems.system import System, refuse_discrete
+from lina.ssm._systems_arrays import batch_shape, check_last, check_sampling, open_parts, over_steps
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DPLRSystem(System):
     """The real system of A = diag(Lambda) - P Q^*: x' = A x + B u, y = 2 Re(C x), or x_{k+1} = A x_k + B u_k.
 
@@ -20,15 +20,17 @@ class DPLRSystem(System):
     P, Q : array, shape (..., n) or (..., r, n)
         The low rank, a row for each of its r terms; one term where P has as many axes as Lambda. Q is P unless given.
         Since the other halves of the pairs belong to it, P Q^* x is P times 2 Re of (conj(Q) . x).
-    dt : float, optional
-        The sampling step of a discrete system; None for a continuous one.
+    dt : float or array, shape (...), optional
+        The sampling step of a discrete system; None for a continuous one. An array, kept in float64 on the host, holds
+        one for each system of the batch.
 
     Raises
     ------
     TypeError
         If the arrays are not numbers of one library.
     ValueError
-        If shapes do not fit, entries are not finite, or ``dt`` is not positive.
+        If shapes do not fit, entries are not finite, or ``dt`` is not positive or
+        has no shape of the batch.
 
     Examples
     --------
@@ -43,7 +45,7 @@ class DPLRSystem(System):
     B: Any
     C: Any
     Q: Any = None
-    dt: float | None = None
+    dt: Any = None
 
     def __post_init__(self) -> None:
         Q = self.P if self.Q is None else self.Q
@@ -54,7 +56,9 @@ class DPLRSystem(System):
             check_last(x, Lambda.shape[-1], name)
         if P.ndim < 2 or Q.ndim < 2 or P.shape[-2] != Q.shape[-2]:
             raise ValueError(f"P and Q must have the same number of rows, got shapes {P.shape} and {Q.shape}")
-        parts = {"Lambda": Lambda, "P": P, "B": B, "C": C, "Q": Q, "dt": check_dimensionless(self.dt, "dt")}
+        dt = check_sampling(self.dt)
+        Lambda = over_steps(Lambda, dt, 1, "Lambda")
+        parts = {"Lambda": Lambda, "P": P, "B": B, "C": C, "Q": Q, "dt": dt}
         for name, value in parts.items():
             object.__setattr__(self, name, value)
         self.batch  # noqa: B018  # raises where shapes do not broadcast
@@ -82,4 +86,4 @@ class DPLRSystem(System):
         """
         refuse_discrete(self)
         Lambda, P, Q, B = discretize_dplr(self.Lambda, self.P, self.Q, self.B, dt, method, alpha)
-        return DPLRSystem(Lambda, P, B, self.C, Q, dt=nominal_step(dt))
+        return DPLRSystem(Lambda, P, B, self.C, Q, dt=dt)

@@ -1,14 +1,26 @@
-"""What dense, diagonal and DPLR systems have in common: they are continuous, or move in steps."""
+"""What all systems have in common: a short description, and that they are continuous or move in steps."""
 
+from dataclasses import fields
 from typing import Any
 
-from lina._core.array import is_lazy, scalar
+import numpy as np
 
 
-class System:
+class Described:
+    """A dataclass of arrays that is printed by their shapes."""
+
+    def __repr__(self) -> str:
+        """Return the shapes of the arrays and the step."""
+        named = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
+        step = steps_in_words(named.pop("dt"))
+        shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in named.items())
+        return f"{type(self).__name__}({shapes}, dt {step})"
+
+
+class System(Described):
     """A system whose ``dt`` is None where it is continuous."""
 
-    dt: float | None
+    dt: Any
 
     @property
     def is_discrete(self) -> bool:
@@ -16,13 +28,15 @@ class System:
         return self.dt is not None
 
 
+def steps_in_words(dt: Any) -> str:
+    """Return a step, or how many there are and between which bounds."""
+    if not isinstance(dt, np.ndarray) or not dt.size:
+        return str(dt)
+    return f"{dt.shape} in {np.min(dt):.6g}..{np.max(dt):.6g}"
+
+
 def refuse_discrete(system: System) -> None:
     """Raise ValueError for a system that is discrete already."""
     if system.is_discrete:
-        raise ValueError(f"the system must be continuous (dt None), got one of dt = {system.dt}")
-
-
-def nominal_step(dt: Any) -> float:
-    """Return the step that a discrete system remembers; 1 where each of a batch has its own, or it is being traced."""
-    many = getattr(dt, "shape", ()) != () or isinstance(dt, (list, tuple))
-    return 1.0 if many or is_lazy(dt) else scalar(dt)
+        found = steps_in_words(system.dt)
+        raise ValueError(f"the system must be continuous (dt None), got one of dt = {found}")
