@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import array_api_compat.numpy as numpy_namespace
 import numpy as np
 from array_api_compat import device
 
@@ -35,6 +36,13 @@ def open_matrix(X: Any, name: str, function: str) -> tuple[Any, Any]:
     return xp, X
 
 
+def computing(xp: Any, *arrays: Any) -> tuple[Any, ...]:
+    """Return (xp, array, ...) to compute with: in numpy where the library has no float64, as jax unless it is told."""
+    if "float64" in xp.__array_namespace_info__().dtypes(kind="real floating"):
+        return (xp, *arrays)
+    return (numpy_namespace, *(host(x) for x in arrays))
+
+
 def power_of_two(xp: Any, *arrays: Any) -> float:
     """Return the power of two just above the largest entry of the arrays, 1 if all are zero."""
     largest = max(scalar(xp.max(xp.abs(x))) for x in arrays)
@@ -63,4 +71,4 @@ def host(x: Any) -> np.ndarray:
 
 def indices_like(indices: np.ndarray, like: Any, xp: Any) -> Any:
     """Return indices on the host as those of the library and device of ``like``."""
-    return xp.asarray(indices, dtype=xp.int64, device=device(like))
+    return xp.asarray(np.asarray(indices, dtype=np.int64), device=device(like))

@@ -4,13 +4,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lina._core.array import check_finite, check_option, is_lazy
+from lina._core.array import check_finite, check_option, is_lazy, scalar
 from lina.simplex._project_capped_simplex import project_capped_simplex
 from lina.simplex._project_l1_ball import project_l1_ball
 from lina.simplex._project_simplex import project_simplex
 from lina.simplex._rows import check_axis, open_real
 
 SETS = ("simplex", "l1_ball")
+
+# A start whose sum is off by less than this part of it is divided by the sum: it has been in a lower precision.
+START_SLACK = 1e-3
 
 
 class Gap(NamedTuple):
@@ -237,35 +240,40 @@ def check_upper(xp: Any, upper: Any, x: Any, radius: float, set: str = "simplex"
     bound = xp.broadcast_to(bound, (n,))
     if not bool(xp.all(bound >= 0)):
         raise ValueError("upper must be non-negative, got a negative or NaN bound")
-    total = float(xp.sum(bound))
+    total = scalar(xp.sum(bound))
     if total < radius * (1 - 1e-6 if str(x.dtype).endswith("32") else 1 - 1e-12):
         raise ValueError(f"upper must sum to at least radius = {radius:g}, got a sum of {total:g}")
     return xp.where(bound < radius, bound, radius)
 
 
-def check_point(xp: Any, x: Any, radius: float, set: str, upper: Any, name: str) -> None:
-    """Raise ValueError if ``x`` lies outside of the set by more than rounding; lazy arrays pass unseen."""
-    if is_lazy(x):
+def check_point(xp: Any, x: Any, radius: float, set: str, upper: Any, name: str, allowed: float = 0.0) -> None:
+    """Raise ValueError if ``x`` lies outside of the set by more than rounding; lazy arrays pass unseen.
+
+    ``allowed`` is the part of the radius by which it may miss the set in any case.
+    """
+    if is_lazy(x) or 0 in x.shape:
         return
     wide = widen(xp, x)
-    slack = radius * max(1e-6 if str(x.dtype).endswith("32") else 1e-12, x.shape[-1] * 1e-15)
+    slack = radius * max(allowed, 1e-6 if str(x.dtype).endswith("32") else 1e-12, x.shape[-1] * 1e-15)
     with np.errstate(over="ignore"):
         total = xp.sum(xp.abs(wide), axis=-1)
     if set == "l1_ball":
         if bool(xp.any(total > radius + slack)):
-            found = f"{float(xp.max(total)):g}{_row_of(xp, total)}"
+            found = f"{scalar(xp.max(total)):g}{_row_of(xp, total)}"
             raise ValueError(f"{name} must have a 1-norm of at most radius = {radius:g}, got {found}")
         return
     if bool(xp.any(wide < 0)):
-        found = f"{float(xp.min(wide)):g}{_row_of(xp, -xp.min(wide, axis=-1))}"
+        found = f"{scalar(xp.min(wide)):g}{_row_of(xp, -xp.min(wide, axis=-1))}"
         raise ValueError(f"{name} must be non-negative, got an entry of {found}")
     off = xp.abs(total - radius)
-    if float(xp.max(off)) > slack:
-        found = f"{float(xp.max(off)):g}{_row_of(xp, off)}"
+    if scalar(xp.max(off)) > slack:
+        found = f"{scalar(xp.max(off)):g}{_row_of(xp, off)}"
+        if scalar(xp.max(off)) < START_SLACK * radius:
+            found += f" (divide {name} by its sum)" if radius == 1 else f" (multiply {name} by radius over its sum)"
         raise ValueError(f"{name} must sum to radius = {radius:g} along its axis, got a sum off by {found}")
     if upper is not None and bool(xp.any(wide > widen(xp, upper) + slack)):
         excess = xp.max(wide - widen(xp, upper), axis=-1)
-        found = f"{float(xp.max(excess)):g}{_row_of(xp, excess)}"
+        found = f"{scalar(xp.max(excess)):g}{_row_of(xp, excess)}"
         raise ValueError(f"{name} must not exceed upper, got an excess of {found}")
 
 

@@ -7,15 +7,19 @@ import numpy as np
 
 from lina._core.array import check_finite, from_numpy, open_door, refuse_gradient, scalar, to_numpy
 from lina._core.kernels import kernel
-from lina.simplex._data import check_data, check_shape, host, indices_like, plain
+from lina.simplex._data import check_data, check_shape, computing, host, indices_like, plain
 from lina.simplex._result import SimplexResult
-from lina.simplex._working_set import EPS, Callback, check_start, check_stopping, descend, result_fields
+from lina.simplex._working_set import EPS, HELD, Callback, check_start, check_stopping, descend, result_fields
 
 # New components after each pass, and Newton steps on the working set between two passes.
 _WIDTH, _NEWTON_STEPS = 16, 10
 
 # A Newton step that changes no density by more than this part of it decreases F: u - log(1 + u) is nearly u^2 / 2.
 _SMALL_CHANGE = 0.2
+
+# A start from which a step towards that of few components gains more than this at first, in natural units of
+# log-likelihood per observation, gives some observation next to nothing: near this pole quadratic models say nothing.
+_STEEP = 10.0
 
 # A component explains an observation, as far as the start is concerned, with this part of the largest likelihood.
 _EXPLAINS = 0.1
@@ -42,7 +46,8 @@ def mixture_proportions(
     likelihood : array_like, shape (n, m)
         L, non-negative and finite, with a positive entry in every row. Rows may have any scale of their own.
     x0 : array_like, shape (m,), or SimplexResult, optional
-        Where to start, non-negative with sum 1; it must give every observation a positive likelihood.
+        Where to start, non-negative with sum 1; it must give every observation a positive likelihood. Where it leads
+        to a point from which nothing moves, the iteration goes on as without it.
     log_likelihood : array_like, shape (n, m)
         log L in place of L; -inf is a likelihood of zero.
     weights : array_like, shape (n,), optional
@@ -96,16 +101,14 @@ def mixture_proportions(
     >>> r.x.round(6), r.gap <= 1e-6
     (array([0.7, 0.3, 0. ]), True)
     """
-    xp, given, L, logs, w = _open(likelihood, log_likelihood, weights)
+    xp, given, problem = _open(likelihood, log_likelihood, weights)
     stopping = check_stopping(rtol, max_iterations, callback, history)
-    problem = _Mixture(xp, L, logs, w)
-    x = problem.start(check_start(x0, L.shape[1]))
-    found = descend(problem, x, stopping, width=_WIDTH)
+    found = descend(problem, check_start(x0, given.shape[1]), stopping, width=_WIDTH)
     return SimplexResult(**result_fields(problem, found, xp, given, rtol=stopping.rtol, method="working set + SQP"))
 
 
-def _open(likelihood: Any, log_likelihood: Any, weights: Any) -> tuple[Any, Any, Any, np.ndarray, Any]:
-    """Return (xp, the matrix given, L with largest entry 1 in every row, logarithms of those, weights of sum 1)."""
+def _open(likelihood: Any, log_likelihood: Any, weights: Any) -> tuple[Any, Any, "_Mixture"]:
+    """Return the namespace of the matrix, the matrix given, and the problem in units of its rows."""
     if (likelihood is None) == (log_likelihood is None):
         found = "neither" if likelihood is None else "both"
         raise TypeError(f"likelihood must be given or log_likelihood, got {found}")
@@ -114,9 +117,10 @@ def _open(likelihood: Any, log_likelihood: Any, weights: Any) -> tuple[Any, Any,
     xp, given, *more = open_door(**arrays, **({} if weights is None else {"weights": weights}))
     check_shape(xp, given, name)
     refuse_gradient("mixture_proportions", **{name: given}, **dict(zip(["weights"], more, strict=False)))
-    L, logs = _from_likelihood(xp, given) if log_likelihood is None else _from_logs(xp, given)
-    w = _check_weights(xp, more[0], given.shape[0]) if more else xp.ones_like(L[:, 0]) / given.shape[0]
-    return xp, given, L, host(logs), w
+    inner, matrix, *more = computing(xp, given, *more)
+    L, logs = _from_likelihood(inner, matrix) if log_likelihood is None else _from_logs(inner, matrix)
+    w = _check_weights(inner, more[0], given.shape[0]) if more else inner.ones_like(L[:, 0]) / given.shape[0]
+    return xp, given, _Mixture(inner, L, host(logs), w)
 
 
 def _from_likelihood(xp: Any, likelihood: Any) -> tuple[Any, Any]:
@@ -158,19 +162,30 @@ def _check_weights(xp: Any, weights: Any, n: int) -> Any:
 class _Mixture:
     """F(x) = -sum w_i (log (L x)_i + logs_i)."""
 
-    kind = "newton"
+    kind, held = "newton", HELD
 
     def __init__(self, xp: Any, L: Any, logs: np.ndarray, w: Any) -> None:
         self.xp, self.L, self.w = xp, L, w
         self.shift, self.shift_size = float(host(w) @ logs), float(host(w) @ np.abs(logs))
         self.steepest, self.size = 0.0, 0.0
 
-    def start(self, x: np.ndarray | None) -> np.ndarray:
-        """Return ``x``, or the same weight on few components that together explain every observation."""
-        if x is not None:
-            if scalar(self.xp.min(self.L @ from_numpy(x, self.L))) <= 0:
-                raise ValueError("x0 must give every observation a positive likelihood, got zero for some")
-            return x
+    def start(self, x: np.ndarray | None = None) -> np.ndarray:
+        """Return the same weight on few components that explain every observation, or ``x``, moved there if need be."""
+        few = self._few()
+        if x is None:
+            return few
+        z = self.L @ from_numpy(x, self.L)
+        if scalar(self.xp.min(z)) <= 0:
+            raise ValueError("x0 must give every observation a positive likelihood, got zero for some")
+        with np.errstate(over="ignore"):
+            change = self.L @ from_numpy(few - x, self.L) / z
+        gain = scalar(self.xp.sum(self.w * change))
+        if not math.isfinite(gain):
+            return few
+        return x if gain <= _STEEP else x + self._length(change) * (few - x)
+
+    def _few(self) -> np.ndarray:
+        """Return the same weight on few components that together explain every observation."""
         explained = self.xp.astype(self.L >= _EXPLAINS, self.L.dtype)
         left = self.xp.ones_like(self.w)
         x = np.zeros(self.L.shape[1])

@@ -9,8 +9,9 @@ import numpy as np
 
 from lina._core.array import check_option, epsilon, from_numpy, scalar
 from lina._core.kernels import kernel
-from lina.simplex._data import host, host_rows, open_matrix, scaled
+from lina.simplex._data import computing, host, host_rows, open_matrix, scaled
 from lina.simplex._gap import widen
+from lina.simplex._optimal_design_newton import newton_design
 from lina.simplex._result import SimplexResult
 from lina.simplex._working_set import Callback, check_start, check_stopping, descend, in_unit, result_fields
 
@@ -18,6 +19,9 @@ CRITERIA = ("D", "A")
 
 # Exchanges between two inversions of the information matrix, and inversions between two passes.
 _EXCHANGES, _INVERSIONS = 500, 8
+
+# With at most so many candidates at once Newton steps follow the first 500 exchanges.
+_FEW = 300
 
 # Corrections of a factor or an inverse; each brings as many digits as the condition has left.
 _REFINEMENTS = 4
@@ -103,12 +107,13 @@ def optimal_design(
     The gap is max a.P a - d for P = M^-1 (Kiefer and Wolfowitz), and max a.P^2 a - trace P for "A". After each pass
     over the candidates weight is exchanged between pairs of those that carry weight or have the largest scores, each
     time as far as a closed formula says is best, the inverse updated by a term of rank two and made anew every 500
-    exchanges. The rows are orthogonalised first, so that neither the units of the regressors nor a basis matter.
+    exchanges; with at most 300 candidates Newton steps follow where 500 have not been enough. The rows are
+    orthogonalised first, so that neither the units of the regressors nor a basis matter.
 
     The gap includes all rounding. Regressors that are nearly dependent are orthogonalised with residuals of twice the
     digits, so that "D" is certified to about 1e-12 up to a condition of 1e9; beyond it the status may be "rounding".
 
-    Cost 2 n d^2 flops once and as much a pass, about 10 to 50 passes; two copies of ``A`` in float64.
+    Cost 2 n d^2 flops once and as much a pass, about 10 to 20 passes; two copies of ``A`` in float64.
 
     References
     ----------
@@ -131,9 +136,9 @@ def optimal_design(
     xp, A = open_matrix(A, "A", "optimal_design")
     criterion = check_option(criterion, CRITERIA, "criterion")
     stopping = check_stopping(rtol, max_iterations, callback, history)
-    problem = _Design(xp, A, criterion)
-    start = check_start(x0, A.shape[0])
-    found = descend(problem, problem.start(start), stopping, width=2 * A.shape[1])
+    inner, rows = computing(xp, A)
+    problem = _Design(inner, rows, criterion)
+    found = descend(problem, check_start(x0, A.shape[0]), stopping, width=2 * A.shape[1])
     fields = result_fields(problem, found, xp, A, rtol=stopping.rtol, method="working set + pairwise exchange")
     if criterion == "A":
         fields = in_unit(fields, problem.unit, -2, "A")
@@ -158,7 +163,7 @@ class _Design:
     ill-conditioned A would lose in the orthogonal factor, the certificate would not see.
     """
 
-    kind = "exchange"
+    kind, held = "exchange", math.inf
 
     def __init__(self, xp: Any, A: Any, criterion: str) -> None:
         self.xp, self.criterion, (n, self.d) = xp, criterion, A.shape
@@ -186,7 +191,7 @@ class _Design:
             self.inverse_noise = float(np.linalg.norm(noise * (self.unit / units)))
         self.noise = 0.0
 
-    def start(self, x: np.ndarray | None) -> np.ndarray:
+    def start(self, x: np.ndarray | None = None) -> np.ndarray:
         """Return a design with a regular M: ``x``, or d rows alike, each the farthest from the span so far."""
         if x is not None:
             rows = host_rows(self.xp, self.Q, np.flatnonzero(x)) * np.sqrt(x[x > 0])[:, None]
@@ -249,14 +254,15 @@ class _Design:
     ) -> np.ndarray:
         exchange: Any = kernel("exchange_design", np)
         rows = host_rows(self.xp, self.Q, chosen)
-        for _ in range(_INVERSIONS):
-            try:
+        few = len(chosen) <= _FEW
+        try:
+            for _ in range(1 if few else _INVERSIONS):
                 x, steps = exchange(rows, x, self.K, tolerance, _EXCHANGES)
-            except np.linalg.LinAlgError:  # the design has become as good as singular: the last one stays
-                break
-            if steps < _EXCHANGES:
-                break
-        return x
+                if steps < _EXCHANGES:
+                    return x
+            return newton_design(rows, x, self.K, tolerance) if few else x
+        except np.linalg.LinAlgError:  # the design has become as good as singular: the last one stays
+            return x
 
     def scale(self, value: float) -> float:
         return float(self.d) if self.criterion == "D" else abs(value)

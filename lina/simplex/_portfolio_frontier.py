@@ -159,13 +159,13 @@ def _open(given: dict[str, Any], stopping: Stopping, x0: Any) -> tuple["_Market"
         check_data(xp, value, name, ndim=2 if name in ("covariance", "factor") else 1)
     refuse_gradient("portfolio_frontier", **arrays)
     n = opened[0].shape[0]
+    if "covariance" in arrays and opened[0].shape[1] != n:
+        raise ValueError(f"covariance must be square, got shape {tuple(opened[0].shape)}")
     for name in ("mean", "diagonal"):
         if name in arrays and arrays[name].shape[0] != n:
             raise ValueError(
                 f"{name} must have one entry per row of covariance or factor, {n}, got {arrays[name].shape[0]}"
             )
-    if "covariance" in arrays and opened[0].shape[1] != n:
-        raise ValueError(f"covariance must be square, got shape {tuple(opened[0].shape)}")
     if "covariance" in arrays:
         off = scalar(xp.max(xp.abs(opened[0] - xp.matrix_transpose(opened[0]))))
         if off > n * epsilon(opened[0]) * scalar(xp.max(xp.abs(opened[0]))):

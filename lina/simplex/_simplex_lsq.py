@@ -7,9 +7,9 @@ import numpy as np
 
 from lina._core.array import check_tolerance, from_numpy, open_door
 from lina._core.kernels import kernel
-from lina.simplex._data import check_data, host, indices_like, power_of_two, scaled
+from lina.simplex._data import check_data, computing, host, indices_like, power_of_two, scaled
 from lina.simplex._result import SimplexResult
-from lina.simplex._working_set import EPS, Callback, check_start, check_stopping, descend, in_unit, result_fields
+from lina.simplex._working_set import EPS, HELD, Callback, check_start, check_stopping, descend, in_unit, result_fields
 
 # New columns after each pass: a pass costs m n, a column in the working set m times the size of that.
 _WIDTH = 16
@@ -35,7 +35,8 @@ def simplex_lsq(
     b : array_like, shape (m,)
         In the library and on the device of ``A``.
     x0 : array_like, shape (n,), or SimplexResult, optional
-        Where to start, non-negative with sum 1.
+        Where to start, non-negative with sum 1. Where it leads to a point from which nothing moves, the iteration goes
+        on as without it.
     rtol : float
         Stop when the gap is at most ``rtol * max(value, scale)``. 0 asks for all that rounding allows.
     scale : float, optional
@@ -92,9 +93,9 @@ def simplex_lsq(
     if b.shape[0] != A.shape[0]:
         raise ValueError(f"b must have one entry per row of A, {A.shape[0]}, got {b.shape[0]}")
     stopping = check_stopping(rtol, max_iterations, callback, history)
-    problem = _LeastSquares(xp, A, b, scale)
-    start = check_start(x0, A.shape[1])
-    found = descend(problem, problem.start() if start is None else start, stopping, width=_WIDTH)
+    inner, matrix, target = computing(xp, A, b)
+    problem = _LeastSquares(inner, matrix, target, scale)
+    found = descend(problem, check_start(x0, A.shape[1]), stopping, width=_WIDTH)
     fields = result_fields(problem, found, xp, A, rtol=stopping.rtol, method="working set + active set")
     fields = in_unit(fields, problem.unit, 2, "A")
     attach = kernel("simplex_lsq_solution", xp)
@@ -106,7 +107,7 @@ def simplex_lsq(
 class _LeastSquares:
     """F(x) = norm(A x - b)^2 / 2, both in a unit in which squares keep in range."""
 
-    kind = "active set"
+    kind, held = "active set", HELD
 
     def __init__(self, xp: Any, A: Any, b: Any, scale: float | None) -> None:
         self.xp, self.unit = xp, power_of_two(xp, A, b)
@@ -118,8 +119,10 @@ class _LeastSquares:
         default = next((s for s in squares if s > 0), 1.0)
         self.least = default if scale is None else check_tolerance(scale, "scale") / self.unit / self.unit
 
-    def start(self) -> np.ndarray:
-        """Return the column nearest to b."""
+    def start(self, x: np.ndarray | None = None) -> np.ndarray:
+        """Return ``x``, or the column nearest to b."""
+        if x is not None:
+            return x
         distances = self.xp.sum((self.A - self.b[:, None]) ** 2, axis=0)
         x = np.zeros(self.A.shape[1])
         x[int(self.xp.argmin(distances))] = 1.0

@@ -15,12 +15,18 @@ import numpy as np
 from lina._core.array import check_tolerance, dtype_name, from_numpy, to_numpy
 from lina._core.certificates import Status
 from lina.simplex._data import indices_like
-from lina.simplex._gap import widen
+from lina.simplex._gap import START_SLACK
 from lina.simplex._result import SimplexResult, Step
 from lina.simplex._simplex_qp.finish import in_dtype_of
 
 # Passes in a row without any progress, after which what is left is taken for rounding.
 _PATIENCE = 4
+
+# A gap above this many roundings is not what rounding leaves: the iteration is stuck.
+_STUCK = 64
+
+# Entries of a start that a restricted quadratic program takes, the heaviest ones: it costs their number squared.
+HELD = 1000
 
 _TINY = 2.0**-1022
 
@@ -33,6 +39,13 @@ class Problem(Protocol):
     """A convex function of the simplex, by what a pass over all entries says and what can be done between two."""
 
     kind: str
+
+    @property
+    def held(self) -> float:
+        """Most entries of a start that `improve` is given."""
+
+    def start(self, x: np.ndarray | None = None) -> np.ndarray:
+        """Return ``x``, checked, or the point to start from where there is none."""
 
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the value and the gradient in ``x`` (n,), from scratch, in float64."""
@@ -97,24 +110,50 @@ def check_start(x0: Any, n: int) -> np.ndarray | None:
         raise ValueError(f"x0 must have shape ({n},), got {x.shape}")
     x = x.astype(np.float64)
     total = float(np.sum(x)) if np.all(np.isfinite(x)) else math.nan
-    if not (abs(total - 1) < 1e-3 and x.min() >= 0):
+    if not (abs(total - 1) < START_SLACK and x.min() >= 0):
         raise ValueError(f"x0 must be non-negative with sum 1, got a least entry {x.min():g} and sum {total:g}")
     return x / total
 
 
-def descend(problem: Problem, x: np.ndarray, stopping: Stopping, *, width: int, most: int | None = None) -> Found:
-    """Minimise from ``x``, with ``width`` new entries in the working set after each pass, at most ``most`` in all."""
-    start, idle, lowest, status = time.perf_counter(), 0, math.inf, None
+def descend(
+    problem: Problem, x0: np.ndarray | None, stopping: Stopping, *, width: int, most: int | None = None
+) -> Found:
+    """Minimise with ``width`` new entries in the working set after each pass, at most ``most`` in all.
+
+    Where ``x0`` leads to a point from which nothing moves, the iteration goes on from the start of the problem.
+    """
+    clock = time.perf_counter()
+    found = _descend(problem, problem.start(x0), stopping, width, most, clock)
+    stuck = found.status in (Status.ROUNDING, Status.NOT_FINITE) and found.gap > _STUCK * found.rounding
+    if x0 is None or not stuck or found.iterations == stopping.max_iterations:
+        return found
+    again = _descend(problem, problem.start(), stopping, width, most, clock, found)
+    if found.gap < again.gap:
+        return _ended(found, again.status, again.iterations, again.history)
+    return again
+
+
+def _descend(
+    problem: Problem,
+    x: np.ndarray,
+    stopping: Stopping,
+    width: int,
+    most: int | None,
+    clock: float,
+    before: Found | None = None,
+) -> Found:
+    """Minimise from ``x``, the steps counted on from those of ``before``."""
+    idle, lowest, status = 0, math.inf, None
     best: Found | None = None
-    history: list[Step] = []
-    for iteration in range(stopping.max_iterations + 1):
+    first, history = (0, []) if before is None else (before.iterations + 1, before.history)
+    for iteration in range(first, stopping.max_iterations + 1):
         now, support = visit(problem, x), int(np.count_nonzero(x))
         if not math.isfinite(now.gap):
             return _ended(best or now, Status.NOT_FINITE, iteration, history)
         progress = best is None or now.gap < 0.9 * best.gap or now.value < lowest - 1e-14 * abs(lowest)
         idle, lowest = 0 if progress else idle + 1, min(lowest, now.value)
         best = now if best is None or now.gap <= best.gap else best
-        step = Step(iteration, now.value, now.gap, support, time.perf_counter() - start, problem.kind)
+        step = Step(iteration, now.value, now.gap, support, time.perf_counter() - clock, problem.kind)
         history += [step] if stopping.history else []
         stopped = stopping.callback is not None and bool(stopping.callback(step))
         status = _status(best, stopping, stopped, idle)
@@ -122,9 +161,19 @@ def descend(problem: Problem, x: np.ndarray, stopping: Stopping, *, width: int, 
             best, status = now, Status.MAX_RANK  # among those of so many entries the last has the least value
         if status is not None or iteration == stopping.max_iterations:
             break
+        if iteration == 0 and support > problem.held:
+            now = visit(problem, _heaviest(x, int(problem.held)))
         x = _improved(problem, now, stopping, width if most is not None else max(width, support // 2))
     assert best is not None
     return _ended(best, status or Status.MAX_ITERATIONS, iteration, history)
+
+
+def _heaviest(x: np.ndarray, most: int) -> np.ndarray:
+    """Return the ``most`` largest entries of x, divided by their sum."""
+    kept = np.argpartition(x, -most)[-most:]
+    few = np.zeros_like(x)
+    few[kept] = x[kept] / np.sum(x[kept])
+    return few
 
 
 def _status(best: Found, stopping: Stopping, stopped: bool, idle: int) -> Status | None:
@@ -174,16 +223,15 @@ def result_fields(problem: Problem, found: Found, xp: Any, like: Any, *, rtol: f
         lost = found.status is Status.CONVERGED and rounded.relative_gap > rtol
         found = _ended(rounded, Status.ROUNDING if lost else found.status, found.iterations, found.history)
     multiplier = float(found.gradient.min())
-    precision = dtype_name(widen(xp, like[:0, ...]))
-    certified = precision == "float64" and math.isfinite(found.gap)
+    certified = math.isfinite(found.gap)
     return {
         "x": from_numpy(found.x, like),
         "value": found.value,
         "gap": found.gap,
         "relative_gap": found.relative_gap,
-        "lower_bound": found.value - found.gap,
+        "lower_bound": found.value - found.gap if certified else None,
         "certified": certified,
-        "certified_in": precision,
+        "certified_in": "float64",
         "multiplier": multiplier,
         "reduced_costs": from_numpy(found.gradient - multiplier, like),
         "support": indices_like(np.flatnonzero(found.x), like, xp),
@@ -201,7 +249,7 @@ def in_unit(fields: dict[str, Any], unit: float, power: int, name: str) -> dict[
     for _ in range(abs(power)):  # one after the other: the power may be beyond the range where the value is not
         with np.errstate(over="ignore"):
             for key in ("value", "gap", "lower_bound", "multiplier", "reduced_costs"):
-                fields[key] = fields[key] * factor
+                fields[key] = None if fields[key] is None else fields[key] * factor
         fields["history"] = tuple(s._replace(value=s.value * factor, gap=s.gap * factor) for s in fields["history"])
     if not math.isfinite(fields["value"]):
         raise OverflowError(f"{name} must give a value within the range of float64, got an infinite one")

@@ -172,3 +172,10 @@ def test_the_row_that_lies_outside_is_named(change, options, message):
         frank_wolfe_gap(x, np.ones_like(x), **options)
     with pytest.raises(ValueError, match=r"sum off by [0-9.e-]+$"):
         frank_wolfe_gap([0.5, 0.6], np.ones(2))
+
+
+@pytest.mark.parametrize("options", [{}, {"set": "l1_ball"}, {"upper": 0.5}])
+def test_no_rows_have_no_gaps(options):
+    empty = np.zeros((2, 0, 3))
+    assert frank_wolfe_gap(empty, empty, **options).shape == (2, 0)
+    assert kkt_residual(empty, empty, **options).shape == (2, 0)

@@ -2,12 +2,14 @@
 
 from itertools import combinations
 
+import array_api_compat.numpy as np_namespace
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
 from lina._core.certificates import Status
 from lina.simplex import frank_wolfe_gap, kernel_herding, mmd_quantization
+from lina.simplex._growing_face import GrowingFace
 from tests.reference.simplex_problems import exhaustive_qp, mmd_squared
 
 RNG = np.random.default_rng(0)
@@ -34,16 +36,36 @@ def test_the_value_and_the_gap_are_those_of_their_definitions(k):
         assert found.x.sum() == pytest.approx(1)
 
 
-def test_herding_is_greedy_point_by_point():
+def test_herding_follows_the_recursion_of_chen_welling_and_smola():
     order, counts = [], np.zeros(300)
-    for t in range(12):
-        g = K @ (counts / max(t, 1)) - K @ UNIFORM if t else 0.5 * np.diag(K) - K @ UNIFORM
-        order.append(int(np.argmin(g)))
+    mean = K @ UNIFORM
+    w = mean  # w_0, then w_t = w_(t-1) + E phi - phi(x_t), x_(t+1) the argmax of w_t
+    for _ in range(12):
+        order.append(int(np.argmax(w)))
         counts[order[-1]] += 1
+        w = w + mean - K[order[-1]]
     found = kernel_herding(X, 12)
     assert found.order.tolist() == order
     np.testing.assert_array_equal(found.x, counts / 12)
     assert kernel_herding(X, 5).order.tolist() == order[:5]
+
+
+def test_each_herded_point_is_the_best_addition_to_those_before_also_for_kernels_of_any_diagonal():
+    rng = np.random.default_rng(5)
+    points = rng.standard_normal((60, 2))
+    gram = (1 + points @ points.T) ** 2
+    order = kernel_herding(gram, 8, kernel="precomputed").order
+    for t in range(8):
+        discrepancies = []
+        for i in range(60):
+            x = np.bincount([*order[:t], i], minlength=60) / (t + 1)
+            discrepancies.append(mmd_squared(gram, x, np.full(60, 1 / 60)))
+        assert discrepancies[order[t]] == pytest.approx(min(discrepancies), rel=1e-9)
+
+
+def test_five_herded_points_of_a_normal_cloud_are_as_near_as_the_published_rule_makes_them():
+    cloud = np.random.default_rng(0).standard_normal((1000, 2))
+    assert kernel_herding(cloud, 5).mmd < 0.1  # with the weights of Frank-Wolfe steps, 1 / t, it is 0.19
 
 
 def test_quantisation_beats_herding_and_herding_beats_a_random_sample():
@@ -93,6 +115,57 @@ def test_a_polynomial_kernel_of_finite_rank_is_met_exactly_by_few_points():
     assert len(found.support) <= 15
     moments = X[found.support].T @ (found.x[found.support, None] * X[found.support])
     np.testing.assert_allclose(moments, X.T @ X / 300, atol=1e-3)
+
+
+def test_points_far_apart_for_their_bandwidth_are_certified_as_what_they_are():
+    uniform = np.full(300, 1 / 300)
+    for offset in (0.0, 1e7):
+        found = mmd_quantization(X + offset, 10, bandwidth=1e-8)  # the kernel matrix is that of the identity
+        assert found.value == pytest.approx(0.5 * np.sum((found.x - uniform) ** 2), rel=1e-9)
+        assert found.gap == pytest.approx(frank_wolfe_gap(found.x, found.x - uniform), rel=1e-9)
+    assert kernel_herding(X, 10, bandwidth=1e-8).mmd ** 2 == pytest.approx(0.1 - 1 / 300, rel=1e-9)
+
+
+@pytest.mark.parametrize("features", [3, 40])
+def test_clusters_far_apart_keep_the_distances_within_them(features):
+    cloud = np.random.default_rng(7).standard_normal((60, features))
+    far = np.zeros(features)
+    far[0] = 2.0**24
+    cloud = np.round(cloud * 2**20) / 2**20  # the sums are exact
+    pair = np.concatenate([cloud, cloud + far])
+    width = float(np.sqrt(features))
+    within, uniform = gaussian(cloud, width), np.full(120, 1 / 120)
+    exact = np.kron(np.eye(2), within)
+    found = mmd_quantization(pair, 20, bandwidth=width)
+    assert found.value == pytest.approx(mmd_squared(exact, found.x, uniform) / 2, rel=1e-9)
+    assert found.gap == pytest.approx(frank_wolfe_gap(found.x, exact @ (found.x - uniform)), rel=1e-9)
+
+
+def test_distances_by_products_and_by_differences_agree_to_the_rounding_that_is_certified(monkeypatch):
+    import lina.simplex._kernel_herding as module
+
+    points = np.random.default_rng(8).standard_normal((80, 30))
+    by_products = module._Gaussian(np_namespace, points, None)
+    monkeypatch.setattr(module, "_FEW_FEATURES", 30)
+    by_differences = module._Gaussian(np_namespace, points, None)
+    assert by_products.by_products
+    assert not by_differences.by_products
+    every = np.arange(80)
+    off = np.abs(by_products(every) - by_differences(every)).max()
+    assert 0 < off < by_products.noise + by_differences.noise
+    exact = gaussian(points)
+    assert np.abs(by_differences(every) - exact).max() < 4 * by_differences.noise
+
+
+def test_as_many_points_as_there_are_take_one_factor_and_are_all_exact(monkeypatch):
+    factorise, sizes = GrowingFace._factorise, []
+    monkeypatch.setattr(
+        GrowingFace, "_factorise", lambda self, chosen: sizes.append(chosen.size) or factorise(self, chosen)
+    )
+    found = mmd_quantization(X, 300, bandwidth=0.3, rtol=1e-12)
+    assert sizes == [2]
+    assert found.status is Status.CONVERGED
+    np.testing.assert_allclose(found.x, 1 / 300, rtol=1e-9)  # of a definite kernel no other weights are as good
 
 
 def test_weights_of_the_target_are_followed():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lina._core.certificates import Status
+from lina._numba import active_set_qp as kernels
 from lina.simplex import min_enclosing_ball
 from tests.reference.simplex_problems import exhaustive_ball
 
@@ -134,3 +135,19 @@ def test_points_that_are_all_the_same_have_a_ball_of_radius_zero(count):
     assert ball.status is Status.CONVERGED
     assert (ball.radius, ball.radius_bound, ball.gap) == (0, 0, 0)
     np.testing.assert_array_equal(ball.center, point)
+
+
+def test_what_is_left_to_rounding_costs_no_more_than_a_few_steps_of_the_active_set(monkeypatch):
+    right, counts = kernels.active_set_qp, []
+
+    def counting(*problem):
+        y, steps = right(*problem)
+        counts.append(steps - np.count_nonzero(y))
+        return y, steps
+
+    monkeypatch.setattr("lina.simplex._min_enclosing_ball.kernel", lambda *_: counting)
+    ball = min_enclosing_ball(np.eye(400), rtol=0.0)
+    assert ball.status is Status.ROUNDING
+    assert ball.gap < 5e-14
+    assert ball.radius == pytest.approx(np.sqrt(1 - 1 / 400), rel=1e-13)
+    assert max(counts) < 60

@@ -635,3 +635,13 @@ def test_an_entropy_with_tiny_weights_is_minimised_to_the_tolerance(method):
         assert result.status is Status.CONVERGED
         assert result.iterations < 200
         np.testing.assert_allclose(result.x, q, atol=1e-4)
+
+
+def test_a_start_without_rows_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"x0 must have at least one row, got shape \(0, 3\)"):
+        minimize(lambda x: (0.0, x), np.zeros((0, 3)))
+
+
+def test_a_single_entry_is_exact_also_where_the_value_is_zero():
+    result = minimize(lambda x: (float(x @ x) - 1, 2 * x), n=1, convex=True)
+    assert (result.value, result.gap, result.relative_gap, result.status) == (0.0, 0.0, 0.0, Status.CONVERGED)

@@ -7,10 +7,12 @@ import scipy.optimize
 from lina._core.certificates import Status
 from lina._numba import optimal_design as kernels
 from lina.simplex import optimal_design
+from lina.simplex._optimal_design_newton import _model, newton_design
 from tests.backends import BACKENDS
 from tests.reference.simplex_problems import design_value, exact_design, multiplicative_design
 
 T = np.linspace(-1, 1, 401)
+RNG = np.random.default_rng(0)
 
 
 def powers(t, degree):
@@ -170,6 +172,50 @@ def test_small_tolerances_are_reached(criterion):
     A = np.random.default_rng(7).standard_normal((2000, 10))
     d = optimal_design(A, criterion, rtol=1e-11)
     assert d.relative_gap <= 1e-11
+
+
+@pytest.mark.parametrize("criterion", ["D", "A"])
+@pytest.mark.parametrize("degree", [5, 9])
+def test_fine_grids_whose_neighbours_share_the_weight_are_solved_to_rounding(criterion, degree):
+    A = np.polynomial.chebyshev.chebvander(np.linspace(-1, 1, 2000), degree)
+    design = optimal_design(A, criterion, rtol=1e-10)
+    assert design.status is Status.CONVERGED
+    assert design.iterations < 40  # exchanges alone stay at 1e-8 after hundreds
+    M_inverse = np.linalg.inv(design.information)
+    if criterion == "D":
+        scores, mean = np.einsum("ni,ij,nj->n", A, M_inverse, A), degree + 1
+    else:
+        scores, mean = np.sum((A @ M_inverse) ** 2, axis=1), np.trace(M_inverse)
+    assert scores.max() / mean - 1 < 2e-10
+
+
+@pytest.mark.parametrize("criterion", ["D", "A"])
+def test_the_newton_model_has_the_derivatives_of_the_criterion(criterion):
+    rows = RNG.standard_normal((9, 3))
+    w = RNG.dirichlet(np.ones(9))
+    K = None if criterion == "D" else np.cov(RNG.standard_normal((3, 8)))
+    value, gradient, hessian = _model(rows, w, K)
+    M = (rows.T * w) @ rows
+    expected = -np.linalg.slogdet(M)[1] if K is None else np.trace(K @ np.linalg.inv(M))
+    assert value == pytest.approx(expected, rel=1e-12)
+    for i in range(9):
+        e = 1e-6 * np.eye(9)[i]
+        (up, g_up, _), (down, g_down, _) = _model(rows, w + e, K), _model(rows, w - e, K)
+        assert (up - down) / 2e-6 == pytest.approx(gradient[i], rel=1e-6)
+        np.testing.assert_allclose((g_up - g_down) / 2e-6, hessian[i], rtol=1e-6, atol=1e-6 * np.abs(hessian).max())
+
+
+@pytest.mark.parametrize("criterion", ["D", "A"])
+def test_newton_steps_alone_reach_the_design_from_equal_weights(criterion):
+    rows = RNG.standard_normal((60, 4))
+    K = None if criterion == "D" else np.eye(4)
+    w = newton_design(rows, np.full(60, 1 / 60), K, 1e-12)
+    assert w.min() >= 0
+    assert np.count_nonzero(w) <= 10
+    _, gradient, _ = _model(rows, w, K)
+    assert w @ (gradient - gradient.min()) < 1e-11
+    reached = optimal_design(rows, criterion, rtol=1e-12)
+    np.testing.assert_allclose(w / w.sum(), reached.x, atol=1e-6)
 
 
 def test_single_precision_is_certified_at_the_rounded_answer():

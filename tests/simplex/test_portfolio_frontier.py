@@ -157,6 +157,8 @@ def test_an_earlier_frontier_is_a_warm_start_that_changes_no_answer():
         np.testing.assert_allclose(warm.value, expected.value, rtol=1e-8)
     with pytest.raises(ValueError, match=r"x0 must have shape \(40,\), got \(39,\)"):
         portfolio_frontier(C, mean, x0=np.full((2, 39), 1 / 39))
+    with pytest.raises(ValueError, match=r"covariance must be square, got shape \(500, 40\)"):
+        portfolio_frontier(np.ones((500, 40)), mean)
     with pytest.raises(ValueError, match="x0 must be non-negative with sum 1"):
         portfolio_frontier(C, mean, x0=np.ones(40))
 

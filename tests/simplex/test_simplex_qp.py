@@ -210,6 +210,22 @@ def test_a_cap_that_does_not_bind_changes_nothing_and_one_that_binds_fills_the_c
     assert np.all(single.x <= 0.07)
 
 
+def test_with_caps_an_entry_is_exactly_on_a_bound_unless_its_reduced_cost_is_zero():
+    F = np.random.default_rng(0).standard_normal((2000, 20))
+    given = {"factor": F, "diagonal": np.full(2000, 0.1), "c": F[:, 0], "rtol": 1e-10}
+    free, capped = simplex_qp(**given), simplex_qp(upper=1.0, **given)
+    np.testing.assert_array_equal(capped.support, free.support)
+    assert capped.certified
+    assert capped.relative_gap <= 1e-10
+    rng = np.random.default_rng(10)
+    for n in (20, 200, 500):
+        A = rng.standard_normal((n, n))
+        for upper in (1.0, 0.06, 1.5 / n, rng.uniform(1, 4, n) / n):
+            found = simplex_qp(A @ A.T / n, A[0], upper=upper, rtol=1e-12)
+            between = (found.x > 0) & (found.x < upper)
+            assert np.all(np.abs(found.reduced_costs[between]) <= 1e-6 * np.ptp(found.reduced_costs))
+
+
 def test_capped_weights_of_tensors_have_no_gradient():
     torch = pytest.importorskip("torch")
     Q = torch.eye(3, dtype=torch.float64)
@@ -515,3 +531,27 @@ def test_threads_do_not_change_a_batch(threads):
         answers.append(simplex_qp(F @ np.swapaxes(F, 1, 2), c).x)
     np.testing.assert_array_equal(answers[0], answers[1])
     np.testing.assert_array_equal(answers[0], answers[2])
+
+
+def test_a_batch_without_problems_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"Q must hold at least one problem, got shape \(0, 3, 3\)"):
+        simplex_qp(np.zeros((0, 3, 3)))
+    with pytest.raises(ValueError, match=r"c must hold at least one problem, got shape \(0, 3\)"):
+        simplex_qp(np.eye(3), np.zeros((0, 3)))
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        {"Q": [[2.0]], "c": [-1.0]},
+        {"Q": [[2.0]], "c": [-1.0], "upper": 1.0},
+        {"factor": [[1.0]], "diagonal": [1.0], "c": [-1.0]},
+        {"Q": np.full((4, 1, 1), 2.0), "c": np.full((4, 1), -1.0)},
+    ],
+)
+def test_a_single_entry_is_exact_also_where_the_value_is_zero(problem):
+    result = simplex_qp(**problem)
+    assert result.status is Status.CONVERGED
+    assert np.all(np.asarray(result.value) == 0)
+    assert np.all(np.asarray(result.gap) == 0)
+    assert np.all(np.asarray(result.relative_gap) == 0)

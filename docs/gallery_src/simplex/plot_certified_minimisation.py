@@ -17,7 +17,7 @@ from lina.simplex import kernel_herding, minimize, mixture_proportions, mmd_quan
 
 # %%
 # The radii of 569 tumours, and the distribution of radii that makes these likeliest if each was measured with an error
-# of standard deviation 1: a mixture of normal components on a grid of 200 means. The optimum uses a handful.
+# of standard deviation 1: a mixture of normal components on a grid of 200 means. The optimum uses few of them.
 
 z = load_breast_cancer().data[:, 0]
 means = np.linspace(z.min(), z.max(), 200)

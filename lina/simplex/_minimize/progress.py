@@ -124,7 +124,9 @@ class Progress:
         """Return what is known in a point: its gap from scratch, with the rounding of the gradient added."""
         xp = self.xp
         parts = measure(xp, x, gradient, self.region.radius, self.region.set, self.region.upper)
-        if rounding is None:
+        if x.shape[-1] == 1 and self.region.set == "simplex":
+            rounding = 0.0  # a single point has no other to compare slopes with
+        elif rounding is None:
             rounding = 4 * epsilon(gradient) * self.region.radius * scalar(xp.sum(xp.max(xp.abs(gradient), axis=-1)))
         gap = scalar(xp.sum(parts.gap)) + rounding
         return Visit(x, value, gradient, parts, gap, rounding)

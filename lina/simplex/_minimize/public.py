@@ -9,12 +9,12 @@ import numpy as np
 
 from lina._core.array import check_finite, check_option, check_rank, check_tolerance, is_lazy
 from lina._core.certificates import Status
-from lina.simplex._gap import SETS, check_point, check_radius, check_upper, widen
+from lina.simplex._gap import SETS, START_SLACK, check_point, check_radius, check_upper, widen
 from lina.simplex._minimize.auto import METHODS
 from lina.simplex._minimize.objective import ContradictionError, Lifted, NotFiniteError, Objective, Point
 from lina.simplex._minimize.progress import Progress, Region, Tolerances
 from lina.simplex._minimize.search import Search
-from lina.simplex._minimize.sets import centre
+from lina.simplex._minimize.sets import centre, fitted
 from lina.simplex._result import SimplexResult, Step
 from lina.simplex._rows import open_real
 
@@ -49,7 +49,8 @@ def minimize(
         It is called with points of the set only. A value that is not finite marks the end of its domain.
     x0 : array_like, shape (..., n), or SimplexResult, optional
         The start; its library, device and dtype are those of the iteration. Leading axes make the set a product of
-        simplices, one for each row. An earlier result is a warm start.
+        simplices, one for each row. An earlier result is a warm start. It may miss the set by 0.1 % of ``radius``, as
+        one that comes from a lower precision, and is then moved into it.
     n : int, optional
         The dimension, in place of ``x0``: the start is then the centre, in numpy's float64.
     method : str
@@ -185,15 +186,15 @@ def _start(x0: Any, n: int | None, radius: float, upper: Any, set: str) -> tuple
         raise TypeError("x0 must hold its values, got a lazy array")
     if x.shape[-1] == 0:
         raise ValueError(f"x0 must have entries along its last axis, got shape {tuple(x.shape)}")
+    if 0 in x.shape:
+        raise ValueError(f"x0 must have at least one row, got shape {tuple(x.shape)}")
     x = x.detach() if hasattr(x, "detach") else x
     check_finite(xp, x, "x0")
     bound = check_upper(xp, upper, x, radius, set)
-    check_point(xp, x, radius, set, bound, "x0")
+    check_point(xp, x, radius, set, bound, "x0", START_SLACK)
     x = xp.astype(x, x.dtype, copy=True)  # the objective never sees an array of the caller
-    if set == "simplex" and bound is None:
-        wide = widen(xp, x)
-        x = xp.astype(wide * (radius / xp.sum(wide, axis=-1, keepdims=True)), x.dtype)
-    return xp, x, Region(radius, bound, set)
+    region = Region(radius, bound, set)
+    return xp, xp.astype(fitted(xp, widen(xp, x), region), x.dtype), region
 
 
 def _check_method(method: str, x: Any, region: Region) -> None:

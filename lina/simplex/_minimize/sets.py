@@ -18,6 +18,24 @@ def project(x: Any, region: Region) -> Any:
     return project_capped_simplex(x, upper=region.upper, total=region.radius)
 
 
+def fitted(xp: Any, x: Any, region: Region) -> Any:
+    """Return a start that misses the set by little, in it; zeros stay zero where the rest can make up for the sum."""
+    total = xp.sum(xp.abs(x), axis=-1, keepdims=True)
+    if region.set == "l1_ball":
+        return x * (region.radius / xp.where(total > region.radius, total, region.radius))
+    x = x * (region.radius / total)
+    if region.upper is None:
+        return x
+    upper = xp.astype(region.upper, x.dtype)
+    x = xp.where(x < upper, x, upper)
+    missing = region.radius - xp.sum(x, axis=-1, keepdims=True)
+    room = xp.where(x > 0, upper - x, 0.0)
+    room = xp.where(xp.sum(room, axis=-1, keepdims=True) >= missing, room, upper - x)
+    whole = xp.sum(room, axis=-1, keepdims=True)
+    x = x + xp.where(missing > 0, missing, 0.0) * room / xp.where(whole > 0, whole, 1.0)
+    return xp.where(x < upper, x, upper)
+
+
 def from_logits(xp: Any, logits: Any, region: Region) -> Any:
     """Return the point of the set that is nearest to exp(logits) in divergence."""
     weights = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))

@@ -42,7 +42,7 @@ def _pivot(q: Dense | Factored, x: np.ndarray, radius: float, faces: int) -> Fac
         solve = q.face_solver(face)
         if solve is None:
             return found
-        y, level = _minimise(solve, -q.c[face], radius)
+        y, level = minimise(solve, -q.c[face], radius)
         if np.any(y <= 0):
             face = face[y > 0] if np.any(y > 0) else face[:1]
             continue
@@ -60,7 +60,7 @@ def _pivot(q: Dense | Factored, x: np.ndarray, radius: float, faces: int) -> Fac
     return found
 
 
-def _minimise(solve: Solver, b: np.ndarray, total: float) -> tuple[np.ndarray, float]:
+def minimise(solve: Solver, b: np.ndarray, total: float) -> tuple[np.ndarray, float]:
     """Return y of sum ``total`` and the level with H y = b + level."""
     both = solve(np.stack([b, np.ones_like(b)], axis=1))
     level = (total - np.sum(both[:, 0])) / np.sum(both[:, 1])
@@ -81,7 +81,7 @@ def _cheaper(q: Dense | Factored, g: np.ndarray, level: float, x: np.ndarray) ->
 def _refined(q: Dense | Factored, solve: Solver, face: np.ndarray, found: Face, radius: float) -> Face:
     """Return the face's minimiser after one step of iterative refinement, where that lowers the spread."""
     x, g = found.x, found.gradient
-    d, _ = _minimise(solve, -g[face], radius - float(np.sum(x)))
+    d, _ = minimise(solve, -g[face], radius - float(np.sum(x)))
     better = x.copy()
     better[face] += d
     if np.any(better[face] <= 0):

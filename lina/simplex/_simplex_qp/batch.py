@@ -84,7 +84,7 @@ def _certified(
     noise = rounding(np.diagonal(Q, axis1=1, axis2=2), c, g, radius)
     for i in np.flatnonzero(noise > NEGLIGIBLE * (tolerances.rtol * size + tolerances.atol)):
         noise[i] = min(noise[i], close_rounding(Dense(Q[i], c[i]).sizes(x[i]), c[i], g[i], x[i], radius))
-    gap = parts.gap + noise
+    gap = parts.gap + (noise if c.shape[-1] > 1 else 0.0)  # a single point has no other to compare slopes with
     certified = bool(np.all(known))
     x = moved(x.reshape(*batch, -1), like)
     return SimplexResult(

@@ -1,7 +1,7 @@
 """One quadratic with upper bounds: gradients and Newton steps along faces, then the barrier where these crawl."""
 
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import array_api_compat.numpy as numpy_namespace
@@ -16,6 +16,7 @@ from lina.simplex._minimize.progress import Progress
 from lina.simplex._minimize.search import Moves, Search
 from lina.simplex._minimize.sets import centre
 from lina.simplex._result import SimplexResult
+from lina.simplex._simplex_qp.capped_active_set import capped_active_set
 from lina.simplex._simplex_qp.capped_interior_point import capped_interior_point
 from lina.simplex._simplex_qp.finish import moved, support_of
 from lina.simplex._simplex_qp.hybrid import EPS, rounding
@@ -48,7 +49,7 @@ def solve_capped(q: Dense | Factored, start: np.ndarray | None, progress: Progre
         pass
     progress.status = progress.status or Status.ROUNDING
     if kinds[-1:] == ["interior point"] and progress.status is Status.CONVERGED:
-        _polish(search)
+        kinds += _polish(search, q)
     assert progress.best is not None
     x = _in_dtype_of(like, progress.best.x, region.upper)
     value, g = function.value(x), function.gradient(x)
@@ -70,18 +71,29 @@ def _moves(search: Search, q: Dense | Factored, start: Point) -> Moves:
     for x in capped_interior_point(q, radius, upper):
         point = search.objective.start(x)
         yield point, "interior point"
+    yield from _on_bounds(search, q, point, _FIRST)
+
+
+def _on_bounds(search: Search, q: Dense | Factored, point: Point, most: int) -> Moves:
+    """Yield points near one of the interior whose entries are exactly on the bounds that it tells."""
     point = search.objective.start(_on_face(search, point))
     yield point, "truncation"
-    yield from islice(face(search, point), _FIRST)
+    x = capped_active_set(q, point.x, search.region.radius, search.region.upper)
+    if x is not None:
+        yield search.objective.start(x), "active set"
+    else:
+        yield from islice(face(search, point), most)
 
 
-def _polish(search: Search) -> None:
+def _polish(search: Search, q: Dense | Factored) -> list[str]:
     """Offer points with entries exactly on their bounds in place of the best one, of the interior."""
-    best = search.progress.best
+    best, kinds = search.progress.best, []
     assert best is not None
-    start = search.objective.start(_on_face(search, Point(best.x, best.value, best.gradient, best.gradient)))
-    for point, kind in chain([(start, "truncation")], islice(face(search, start), _POLISH)):
-        search.progress.offer(point.x, point.value, point.given, kind, rounding=best.rounding)
+    start = Point(best.x, best.value, best.gradient, best.gradient)
+    for point, kind in _on_bounds(search, q, start, _POLISH):
+        if search.progress.offer(point.x, point.value, point.given, kind, rounding=best.rounding):
+            kinds = [kind]
+    return kinds
 
 
 def _on_face(search: Search, point: Point) -> np.ndarray:

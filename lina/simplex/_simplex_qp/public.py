@@ -21,8 +21,9 @@ from lina._core.array import (
     to_numpy,
 )
 from lina._core.kernels import kernel
-from lina.simplex._gap import check_point, check_radius, check_real, check_upper
+from lina.simplex._gap import START_SLACK, check_point, check_radius, check_real, check_upper
 from lina.simplex._minimize.progress import Progress, Region, Tolerances
+from lina.simplex._minimize.sets import fitted
 from lina.simplex._result import SimplexResult, Step
 from lina.simplex._rows import WORTH_COMPILING, open_real
 from lina.simplex._simplex_qp.batch import solve_batch
@@ -68,7 +69,8 @@ def simplex_qp(
     upper : float or array_like, shape (n,), optional
         Largest entries, of a sum of at least ``radius``: caps on weights. For one problem, with ``method="auto"``.
     x0 : array_like, shape (..., n), or SimplexResult, optional
-        A start in the simplex; default the vertex of the lowest value, or the centre.
+        A start in the simplex, its sum within 0.1 % of ``radius``, by which it is divided; default the vertex of the
+        lowest value, or the centre.
     method : {"auto", "pairwise", "active", "ipm"}
         "pairwise": exchanges of mass between two coordinates with the exact step; "active": exchanges, then faces
         (dropping all coordinates that turn negative, adding all that are cheap); "ipm": interior point, on a low-rank
@@ -117,8 +119,10 @@ def simplex_qp(
     positive entries, 9 s^3 flops. Where it does not exist the backward pass raises
     (`lina.torch.simplex_solutions.qp_solution`); ask for an ``rtol`` near rounding.
 
-    With ``upper`` projected gradients lead to the face, and Newton steps along it, of one product for every entry that
-    is neither zero nor at its bound, to the answer; an interior point method, where these have not after 60 steps.
+    With ``upper`` and more than 300 entries projected gradients lead to the face, and Newton steps along it, of one
+    product for every entry that is neither zero nor at its bound, to the answer. An interior point method follows where
+    these have not after 60 steps, and comes first up to 300 entries; then faces, on which all other entries are exactly
+    zero or at their bounds. Where a start meets the tolerance as it is, ``method`` is "start".
 
     Cost: an exchange 4 n flops (4 n k with a factor), a face of s coordinates s^3 / 3 + n s, an interior point
     n^3 / 3 (n k^2 with a factor). Arrays of other libraries are solved on the CPU. Memory: two copies of Q at most.
@@ -215,6 +219,9 @@ def _dense(Q: np.ndarray, *, slack: float, c: np.ndarray | None = None) -> Dense
     c = np.zeros(n) if c is None else c
     if c.shape[-1] != n:
         raise ValueError(f"c must have shape (..., n) with n = {n}, got {c.shape}")
+    for value, name in ((Q, "Q"), (c, "c")):
+        if value.size == 0:
+            raise ValueError(f"{name} must hold at least one problem, got shape {value.shape}")
     Q = _symmetric(Q, slack)
     top = float(np.max(np.abs(np.diagonal(Q, axis1=-2, axis2=-1))))
     if 0 < top < 1e-290:
@@ -285,6 +292,6 @@ def _start(x0: Any, shape: tuple[int, ...], radius: float, upper: np.ndarray | N
         raise ValueError(f"x0 must have shape {tuple(shape)}, got {tuple(x.shape)}")
     check_finite(xp, x, "x0")
     bound = None if upper is None else from_numpy(upper, x)
-    check_point(xp, x, radius, "simplex", bound, "x0")
+    check_point(xp, x, radius, "simplex", bound, "x0", START_SLACK)
     start = np.asarray(to_numpy(x), dtype=np.float64)
-    return start if upper is not None else start * (radius / np.sum(start, axis=-1, keepdims=True))
+    return np.asarray(fitted(numpy_namespace, start, Region(radius, upper)))

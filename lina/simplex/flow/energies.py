@@ -202,7 +202,8 @@ class Potential(Energy):
     Raises
     ------
     ValueError
-        If ``weight`` is not finite; in a flow, if ``V`` or a derivative returns a wrong shape or NaN or infinities.
+        If ``weight`` is not finite; in a flow, if ``V`` or a derivative returns a wrong shape or NaN or infinities, or
+        in a flow of particles or quantiles ``gradient`` contradicts ``V`` along short steps from the start.
 
     Examples
     --------
@@ -246,7 +247,7 @@ class Interaction(Energy):
     ------
     ValueError
         If ``weight`` is not finite; in a flow, if ``W`` is not even, or it or a derivative returns a wrong shape or NaN
-        or infinities elsewhere than at 0.
+        or infinities elsewhere than at 0, or ``gradient`` contradicts ``W`` as in `Potential`.
 
     Examples
     --------

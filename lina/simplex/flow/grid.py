@@ -35,7 +35,8 @@ def grid_flow(
     domain : pair of float, or two pairs
         The box, (lower, upper) along each axis; no mass passes its boundary.
     step : float, optional
-        The longest step in time. Default: a hundredth of the time from the first to the next of ``times``.
+        The longest step in time. Default: a hundredth of the time from the first of ``times`` to the one that comes
+        next, so that steps are longer towards later ones.
     order : {1, 2}
         Of the steps in time. 2: two implicit stages, with their fluxes limited where they would make the density
         negative or the energy rise. 1: implicit Euler.

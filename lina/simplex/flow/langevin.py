@@ -8,6 +8,7 @@ import numpy as np
 
 from lina._core.certificates import Status
 from lina._core.random import gaussian, generator
+from lina.simplex.flow._gradient_check import check_gradients
 from lina.simplex.flow._on_particles import ParticleEnergy
 from lina.simplex.flow._points import check_points, without
 from lina.simplex.flow._result import ParticleFlow
@@ -37,8 +38,9 @@ def langevin_flow(
     weights : array_like, shape (n,), optional
         Positive masses. Default: 1 / n each.
     step : float, optional
-        The longest step in time. Default: a hundredth of the time from the first to the next of ``times``. Steps are
-        explicit: keep them below the reciprocal of the largest curvature of the potential.
+        The longest step in time. Default: a hundredth of the time from the first of ``times`` to the one that comes
+        next, so that steps are longer towards later ones. Steps are explicit: keep them below the reciprocal of the
+        largest curvature of the potential.
     rng : int, numpy.random.Generator or None
         Source of the noise.
 
@@ -54,7 +56,8 @@ def langevin_flow(
         the above.
     ValueError
         If ``energy`` has an internal energy; ``points`` are not finite, traced or lazy; ``weights`` or ``step`` not
-        positive; ``times`` not increasing; or a potential or its gradient not finite or of a wrong shape.
+        positive; ``times`` not increasing; a potential or its gradient not finite or of a wrong shape; or a gradient
+        not that of its function.
 
     OverflowError
         If ``points`` are larger than 6e153, in single precision 9e18.
@@ -84,6 +87,7 @@ def langevin_flow(
     without(energy, ("internals",), "langevin_flow")
     cloud = check_points(points, weights)
     at, longest, draws = check_times(times), check_step(step), generator(rng)
+    check_gradients(energy, cloud.x, cloud.line)
     drift = ParticleEnergy(cloud.xp, _without_entropy(energy), cloud.weights, cloud.line, None)
     x, steps, kept = cloud.x, 0, [cloud.x]
     noise = gaussian(draws, tuple(x.shape), x)

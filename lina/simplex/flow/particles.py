@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from lina._core.array import open_door
+from lina.simplex.flow._gradient_check import check_gradients
 from lina.simplex.flow._on_particles import ParticleEnergy
 from lina.simplex.flow._points import Points, check_count, check_per_point, check_points, check_positive
 from lina.simplex.flow._result import ParticleFlow
@@ -59,7 +60,8 @@ def particle_flow(
         If ``energy`` is no energy, or ``points``, ``weights`` or ``log_density`` no dense real arrays of one library.
     ValueError
         If an argument is not finite, of a wrong shape, traced or lazy, ``weights``, ``bandwidth`` or ``rtol`` not
-        positive, ``times`` not increasing, or a potential or its gradient not finite or of a wrong shape.
+        positive, ``times`` not increasing, a potential or its gradient not finite or of a wrong shape, or a gradient
+        not that of its function.
 
     OverflowError
         If ``points`` are larger than 6e153, in single precision 9e18.
@@ -102,6 +104,7 @@ def particle_flow(
     cloud = check_points(points, weights)
     at, error = check_times(times), check_positive(rtol, "rtol")
     limit = check_count(max_steps, "max_steps")
+    check_gradients(energy, cloud.x, cloud.line)
     width = default_bandwidth(cloud) if bandwidth is None else check_positive(bandwidth, "bandwidth")
     start = None
     if log_density is not None:

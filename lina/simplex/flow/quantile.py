@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from lina._core.array import check_finite, dtype_name, from_numpy, is_lazy, open_door, to_numpy
+from lina.simplex.flow._gradient_check import check_gradients
 from lina.simplex.flow._jko import jko_step
 from lina.simplex.flow._on_quantiles import QuantileEnergy
 from lina.simplex.flow._result import QuantileFlow
@@ -34,7 +35,8 @@ def quantile_flow(
         The masses to the left of ``quantiles``, strictly increasing; the total mass is their range. Default: equal
         steps from 0 to 1. Levels that crowd at the ends resolve tails and free boundaries.
     step : float, optional
-        The longest step in time. Default: a hundredth of the time from the first to the next of ``times``.
+        The longest step in time. Default: a hundredth of the time from the first of ``times`` to the one that comes
+        next, so that steps are longer towards later ones.
     order : {1, 2}
         Of the steps in time. 1: the minimising movement of Jordan, Kinderlehrer and Otto. 2: two such minimisations,
         the second from an extrapolated reference; where the energy would rise, mixed with the former.
@@ -98,6 +100,7 @@ def quantile_flow(
         raise ValueError(f"quantiles must be {wanted}, got a smallest difference of {least:.3g}")
     if model.diffusive:
         check_powers(energy, float(np.max(model.cells / np.diff(x))))
+    check_gradients(energy, x[:, None], line=True)
     stepper = _QuantileStepper(model, x, order)
     rows, status = stepper.run(at, check_step(step))
     moved = from_numpy(np.stack([row.state for row in rows]), like)

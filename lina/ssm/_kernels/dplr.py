@@ -75,8 +75,9 @@ def kernel_dplr(Lambda: Any, P: Any, B: Any, C: Any, dt: Any, L: int, *, unstabl
 
     Where a library has single precision only, the taps are good to 1e-5.
 
-    The identity also cancels where the low rank exceeds the diagonal by far: a factor of about dt |P|^2 over the larger
-    of dt |Lambda| and 10 / L is lost for the slowest mode, as with the mode 0 of "fout" and steps of many windows.
+    The identity also cancels where the low rank exceeds the diagonal by far: a factor of about dt abs(P)^2 over the
+    larger of dt abs(Lambda) and 10 / L is lost for the slowest mode, as with the mode 0 of "fout" and steps of many
+    windows.
 
     A system is stable where no real part of Lambda is positive; otherwise its eigenvalues are computed. The taps of an
     unstable one are sampled within its poles.
