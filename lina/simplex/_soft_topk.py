@@ -15,6 +15,7 @@ from lina.simplex._rows import (
     detach,
     divided,
     from_rows,
+    is_torch,
     masked,
     offset,
     open_real,
@@ -80,8 +81,8 @@ def soft_topk(
     Notes
     -----
     Equal entries get equal weights, also at place k. An entry -inf counts as left out; +inf gets 1, more than k of them
-    share k evenly. A row with a NaN is NaN. Computed in float64 where the library has it. "quadratic" takes a sort of
-    2 n breakpoints; "entropic" solves log sum_{rest} p = log sum_{first k} (1 - p) for tau, in which nothing cancels,
+    share k evenly. A row with a NaN is NaN. Computed in float64 where the library has it. "quadratic" costs what
+    `project_capped_simplex` does; "entropic" solves log sum_{rest} p = log sum_{first k} (1 - p) for tau, in which nothing cancels,
     by Newton's method between bounds known from the k-th entry and the next. Differentiable for torch tensors.
 
     References
@@ -178,6 +179,8 @@ def _relative(xp: Any, rows: Any, k: int, divisor: Any) -> Any:
 
 
 def _quadratic(xp: Any, z: Any, counts: Any, k: int) -> Any:
+    if not is_lazy(counts) and not is_torch(counts) and bool(xp.all(counts)):
+        return project_capped_simplex(z, total=float(k))  # by a kernel, which takes numbers as bounds
     upper = xp.astype(counts, z.dtype)
     total = xp.minimum(xp.sum(upper, axis=-1, keepdims=True), xp.zeros_like(z[..., :1]) + k)
     return project_capped_simplex(z, upper=upper, total=detach(total))
