@@ -82,8 +82,9 @@ def soft_topk(
     -----
     Equal entries get equal weights, also at place k. An entry -inf counts as left out; +inf gets 1, more than k of them
     share k evenly. A row with a NaN is NaN. Computed in float64 where the library has it. "quadratic" costs what
-    `project_capped_simplex` does; "entropic" solves log sum_{rest} p = log sum_{first k} (1 - p) for tau, in which nothing cancels,
-    by Newton's method between bounds known from the k-th entry and the next. Differentiable for torch tensors.
+    `project_capped_simplex` does; "entropic" solves log sum_{rest} p = log sum_{first k} (1 - p) for tau, in which
+    nothing cancels, by Newton's method between bounds known from the k-th entry and the next. Differentiable for torch
+    tensors.
 
     References
     ----------
