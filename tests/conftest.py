@@ -1,12 +1,26 @@
 """Shared settings: hypothesis without deadlines (a first call compiles), one thread for torch."""
 
+import inspect
 import sys
+from functools import cache
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("lina", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("lina")
+
+
+@cache
+def asks_for_torch(function):
+    return 'importorskip("torch"' in inspect.getsource(function)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark tests outside of tests/torch that ask for torch themselves: the session that has it would not run them."""
+    for item in items:
+        if hasattr(item, "function") and asks_for_torch(item.function):
+            item.add_marker(pytest.mark.torch)
 
 
 @pytest.fixture(autouse=True)

@@ -85,7 +85,7 @@ def by_torch(function):
 
 
 def by_jax(function):
-    jax = pytest.importorskip("jax")
+    jax = pytest.importorskip("jax", reason="NOT TESTED: gradients of jax, because there is no jax")
     jax.config.update("jax_enable_x64", True)
     to = jax.numpy.asarray
     with np.errstate(all="ignore"):
@@ -103,7 +103,9 @@ def by_differences(function, step=1e-6):
 
 # the steps of entmax one by one take jax ten seconds: some of its cases are enough there
 TOO_SLOW = ("entmax 1", "entmax 2.4", "threshold of entmax", "entmax_loss 1.3")
-CASES = [(by_torch, name) for name in MAPS] + [(by_jax, name) for name in MAPS if name not in TOO_SLOW]
+CASES = [pytest.param(by_torch, name, marks=pytest.mark.torch) for name in MAPS] + [
+    (by_jax, name) for name in MAPS if name not in TOO_SLOW
+]
 
 
 @pytest.mark.parametrize(("derivatives", "name"), CASES)
@@ -116,7 +118,7 @@ def test_derivatives_are_those_of_differences_where_entries_are_left_out(derivat
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("heat", [1e-3, 1e3])
 def test_entropic_weights_of_rows_far_apart_have_finite_derivatives_in_jax(dtype, heat):
-    jax = pytest.importorskip("jax")
+    jax = pytest.importorskip("jax", reason="NOT TESTED: gradients of jax, because there is no jax")
     jax.config.update("jax_enable_x64", True)
     x = jax.numpy.asarray([[3.0, 1.0, 0.0, -2.0], [1.0, 1.0, 1.0, -1.0]], dtype=dtype)
     found = jax.grad(lambda x: soft_topk(x, 2, heat, regularizer="entropic")[:, 0].sum())(x)

@@ -139,7 +139,8 @@ def test_bounds_of_another_library_are_named():
 
 def test_a_mask_of_numpy_serves_jax_and_dask():
     x, where = np.array([[1.0, 2.0, 3.0]]), np.array([True, True, False])
-    jax, dask = pytest.importorskip("jax.numpy"), pytest.importorskip("dask.array")
+    reason = "NOT TESTED: masks of numpy beside other libraries, because they are not there"
+    jax, dask = (pytest.importorskip(name, reason=reason) for name in ("jax.numpy", "dask.array"))
     for library in (jax, dask):
         found = softmax(library.asarray(x), where=where, temperature=np.array([[2.0]]))
         np.testing.assert_allclose(np.asarray(found), softmax(x, where=where, temperature=2.0), rtol=1e-6)

@@ -46,7 +46,7 @@ def test_arrays_of_a_library_without_float64_are_computed_with_in_numpy():
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_jax_in_single_precision_gets_the_answer_and_the_certificate_of_numpy(name):
-    jax = pytest.importorskip("jax")
+    jax = pytest.importorskip("jax", reason="NOT TESTED: jax without float64, because there is no jax")
     wanted = PROBLEMS[name](A)
     with jax.enable_x64(False):
         found = PROBLEMS[name](jax.numpy.asarray(A))
