@@ -75,7 +75,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("project_simplex", "numpy"): "lina._numba.project_simplex:project_simplex",
     ("project_simplex", "cupy"): "lina._cuda.project_simplex:project_simplex",
     ("project_simplex", "torch"): "lina.torch.simplex:project_simplex",
-    ("project_simplex_backward", "numpy"): "lina._numba.project_simplex:project_simplex_backward",
+    ("project_simplex_backward", "numpy"): "lina._numba.project_simplex_backward:project_simplex_backward",
     ("softmax", "numpy"): "lina._numba.softmax:softmax",
     ("series_divide", "numpy"): "lina.ssm._series:numpy_divide",
     ("simplex_lsq_solution", "torch"): "lina.torch.simplex_solutions:attach_lsq",

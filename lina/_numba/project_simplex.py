@@ -29,7 +29,9 @@ CHUNK = 128 * BLOCK
 GROUP = 64
 # The share of entries among the candidates from which on they are not worth a copy.
 DENSE = 0.2
-_ENTRIES_WORTH_A_THREAD = 100_000
+ENTRIES_WORTH_A_THREAD = 100_000
+# Rows up to this length are read entry by entry: blocks and flags would cost more than they spare.
+SHORT = 64
 
 
 def project_simplex(x: np.ndarray, radius: np.ndarray) -> np.ndarray:
@@ -45,8 +47,11 @@ def project_simplex(x: np.ndarray, radius: np.ndarray) -> np.ndarray:
             _project_long(x[i], float(radii[i]), out[i])
         return out
     out, keys = np.empty_like(x), as_keys(x)
-    smallest = _ENTRIES_WORTH_A_THREAD // n + 1
-    run_rows(lambda start, stop: _project_rows(x, keys, radii, out, start, stop), rows, smallest=smallest)
+    smallest = ENTRIES_WORTH_A_THREAD // n + 1
+    if n <= SHORT:
+        run_rows(partial(_project_short_rows, x, radii, out), rows, smallest=smallest)
+    else:
+        run_rows(lambda start, stop: _project_rows(x, keys, radii, out, start, stop), rows, smallest=smallest)
     return out
 
 
@@ -195,6 +200,32 @@ def _project_rows(x, keys, radius, out, start, stop):
                 kept = candidates(x[i, b * BLOCK : (b + 1) * BLOCK], top, floor, flags, places, buffer, kept)
         height = r * threshold(buffer, kept, r, floor, part, lanes)
         write_blocks(x[i], tops, top, height, out[i], 0, blocks)
+
+
+@njit
+def _project_short_rows(x, radius, out, start, stop):
+    n = x.shape[1]
+    lanes, z, part = np.empty(LANES), np.empty(n + 1), np.empty(n // 8 + 1)
+    for i in range(start, stop):
+        top, r = largest_or_nan(x[i]), radius[i]
+        if not math.isfinite(top) or not math.isfinite(r):
+            share(x[i], top, r, out[i])
+            continue
+        kept = 0
+        for j in range(n):
+            z[kept] = np.float64(x[i, j]) - top
+            kept += z[kept] > -r
+        write(x[i], top, r * threshold(z, kept, r, -r, part, lanes), out[i])
+
+
+@njit
+def largest_or_nan(x):
+    """Return the largest entry of a short row, or NaN if there is one."""
+    top, known = x[0], True
+    for j in range(x.shape[0]):
+        top = x[j] if x[j] > top else top
+        known = known & (x[j] == x[j])
+    return np.float64(top) if known else np.nan
 
 
 @njit
@@ -355,42 +386,3 @@ def share(x, top, radius, out):
         count += x[j] == np.inf
     for j in range(x.shape[0]):
         out[j] = np.nan if bad else (radius / count if x[j] == np.inf else 0.0)
-
-
-def project_simplex_backward(p: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """Return ``g`` less its mean over the support p > 0 of each row (rows, n), and 0 outside of it."""
-    p, g = read_only(p), read_only(g)
-    out = np.empty_like(p)
-    smallest = _ENTRIES_WORTH_A_THREAD // p.shape[1] + 1
-    run_rows(lambda start, stop: _centre_rows(p, g, out, start, stop), p.shape[0], smallest=smallest)
-    return out
-
-
-@njit
-def _centre_rows(p, g, out, start, stop):
-    lanes = np.empty(LANES)
-    for i in range(start, stop):
-        count = 0
-        for j in range(p.shape[1]):
-            count += p[i, j] > 0.0
-        mean = p.dtype.type(_sum_where(p[i], g[i], lanes) / max(count, 1))
-        for j in range(p.shape[1]):
-            value = g[i, j] - mean
-            out[i, j] = value if p[i, j] > 0.0 else p.dtype.type(0.0)
-
-
-@njit
-def _sum_where(p, g, lanes):
-    """Return the sum of ``g`` where p > 0."""
-    value, whole = 0.0, p.shape[0] // LANES * LANES
-    if whole > 0:
-        for j in range(LANES):
-            lanes[j] = 0.0
-        weights, terms = p[:whole].reshape(-1, LANES), g[:whole].reshape(-1, LANES)
-        for b in range(weights.shape[0]):
-            for j in range(LANES):
-                lanes[j] += terms[b, j] if weights[b, j] > 0.0 else 0.0
-        value = fold(lanes)
-    for i in range(whole, p.shape[0]):
-        value += np.float64(g[i]) if p[i] > 0.0 else 0.0
-    return value

@@ -52,10 +52,11 @@ def _project_capped_simplex(dtype: str) -> None:
 
 
 def _project_simplex(dtype: str) -> None:
-    from lina._numba.project_simplex import LONG, project_simplex, project_simplex_backward
+    from lina._numba.project_simplex import LONG, SHORT, project_simplex
+    from lina._numba.project_simplex_backward import project_simplex_backward
 
-    for x in (np.ones((1, 1), dtype=dtype), np.zeros((1, LONG), dtype=dtype), np.arange(LONG, dtype=dtype)[None, :]):
-        project_simplex(x, np.ones(1))
+    for x in (np.zeros((1, 1)), np.zeros((1, SHORT + 1)), np.zeros((1, LONG)), np.arange(LONG)[None, :]):
+        project_simplex(x.astype(dtype), np.ones(1))
     project_simplex_backward(np.ones((1, 1), dtype=dtype), np.ones((1, 1), dtype=dtype))
 
 

@@ -9,16 +9,16 @@ from types import ModuleType
 import pytest
 
 import lina._numba.jit
-from lina._numba import entmax, project_simplex, softmax
+from lina._numba import entmax, project_simplex, project_simplex_backward, softmax
 
 
 @contextmanager
-def interpreted() -> Iterator[tuple[ModuleType, ModuleType, ModuleType]]:
-    """Give copies of the modules project_simplex, softmax and entmax in which nothing is compiled."""
+def interpreted() -> Iterator[tuple[ModuleType, ...]]:
+    """Give copies of project_simplex, softmax, entmax and project_simplex_backward in which nothing is compiled."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lina._numba.jit, "njit", lambda function: function)
         copies = []
-        for module in (project_simplex, softmax, entmax):
+        for module in (project_simplex, softmax, entmax, project_simplex_backward):
             spec = importlib.util.spec_from_file_location(module.__name__, module.__file__)
             assert spec is not None
             assert spec.loader is not None
@@ -26,4 +26,4 @@ def interpreted() -> Iterator[tuple[ModuleType, ModuleType, ModuleType]]:
             patch.setitem(sys.modules, module.__name__, copy)
             spec.loader.exec_module(copy)
             copies.append(copy)
-        yield copies[0], copies[1], copies[2]
+        yield tuple(copies)

@@ -225,7 +225,7 @@ def test_exponentials_and_logarithms_are_right_to_an_ulp():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_compiled_kernels_are_their_interpreted_functions_on_a_thousand_inputs(dtype):
     rng = np.random.default_rng(0)
-    with interpreted() as (_, _, module):
+    with interpreted() as (_, _, module, _):
         for trial in range(1000):
             n = int(rng.integers(1, 30)) if trial % 100 else int(rng.choice([130, 520, 600]))
             x = (rng.choice([0.01, 1.0, 10.0]) * rng.standard_normal((1, n))).astype(dtype)
