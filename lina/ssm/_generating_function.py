@@ -100,7 +100,8 @@ def generating_function(system: Any, z: Any, length: int | None = None, *, dt: A
         system = widened(system)
     G = evaluated(system, points, count, length, dt)
     if length is not None and not isinstance(system, DiagonalSystem):
-        G = sum_taps_where_lost(system, G, points, count, length, dt)
+        whole = lambda: evaluated(system, points, count, None, dt)  # noqa: E731
+        G = sum_taps_where_lost(system, G, whole, points, length, dt)
     G = _constant(xp, check_no_pole(xp, G), like)
     return xp.reshape(G, (*G.shape[:-1], *shape))
 

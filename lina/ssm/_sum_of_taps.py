@@ -1,5 +1,6 @@
 """Sums of the first taps next to a pole, where the sum over all of them and that over the rest are both large."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,26 +18,24 @@ _LOST = 2.0**14
 _BLOCK = 1024
 
 
-def sum_taps_where_lost(system: Any, G: Any, z: Any, count: int | None, length: int, dt: Any) -> Any:
+def sum_taps_where_lost(system: Any, G: Any, whole: Callable[[], Any], z: Any, length: int, dt: Any) -> Any:
     """Return the sums G (..., m) of the first ``length`` taps, anew where they are the difference of much larger ones.
 
-    In double precision. Gradients that are recorded and arrays that are traced keep G as it is.
+    In double precision; ``whole`` gives the sums over all taps. Gradients that are recorded and arrays that are traced
+    keep G as it is.
     """
-    from lina.ssm._generating_function import evaluated
-
     xp = namespace(G)
     if is_lazy(G) or getattr(G, "requires_grad", False):
         return G
     sizes = np.abs(seen(G))
     largest = np.max(np.where(np.isfinite(sizes), sizes, 0.0), axis=-1, keepdims=True)
-    whole = np.abs(seen(evaluated(system, z, count, None, dt)))
-    lost = np.any(np.reshape(~(whole <= _LOST * largest) | ~np.isfinite(sizes), (-1, sizes.shape[-1])), axis=0)
+    parts = np.abs(seen(whole()))
+    lost = np.any(np.reshape(~(parts <= _LOST * largest) | ~np.isfinite(sizes), (-1, sizes.shape[-1])), axis=0)
     if not np.any(lost):
         return G
     discrete = system if system.is_discrete else system.discretize(dt, "bilinear")
-    sums = _sum(_taps(discrete, length), seen(z)[lost])
     found = np.broadcast_to(seen(G), sizes.shape).astype(complex)
-    found[..., lost] = seen(sums)
+    found[..., lost] = _sum(_taps(discrete, length), seen(z)[lost])
     return xp.asarray(found, dtype=complex_dtype(xp, G), device=where_is(G))
 
 

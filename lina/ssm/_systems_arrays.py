@@ -125,11 +125,6 @@ def check_overflow(xp: Any, x: Any, name: str) -> Any:
     return x
 
 
-def pair_sum(xp: Any, x: Any, axis: int = -1) -> Any:
-    """Return the sum over conjugate pairs of which ``x`` holds one each: 2 Re of the sum, real."""
-    return 2 * xp.real(xp.sum(x, axis=axis))
-
-
 def seen(x: Any) -> np.ndarray:
     """Return the values of an array on the host, entry by entry where torch.func keeps them out of numpy's reach."""
     try:

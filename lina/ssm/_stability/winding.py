@@ -13,11 +13,6 @@ _STEPS = 8
 _SEEN = 4
 
 
-def winds_around_nothing(whole: np.ndarray) -> bool:
-    """Return whether 1 + a_1 z + ... shows no root in the unit disc; False where the samples leave a doubt."""
-    return roots_inside(whole)[0] == 0
-
-
 def roots_inside(whole: np.ndarray) -> tuple[int | None, list[complex]]:
     """Return (number of roots of 1 + a_1 z + ... in the unit disc, []), or (None, innermost that are seen) in doubt.
 
