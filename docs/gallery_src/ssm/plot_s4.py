@@ -36,7 +36,7 @@ fig, (left, right) = plt.subplots(1, 2, figsize=(7.5, 3.2), layout="constrained"
 left.loglog(sizes, np.array(off)[:, 0], "o-", color=ORANGE, label="by eigenvectors")
 left.loglog(sizes, np.array(off)[:, 1], "o-", color=BLUE, label="normal plus low rank, certified")
 left.set(xlabel="N", title="Relative error of the parts", ylim=(1e-17, 1e3))
-left.legend(fontsize=8, loc="center right")
+left.legend(fontsize=8, loc="upper left")
 right.semilogx(F.Lambda.imag, F.Lambda.real, "o", color=BLUE, markersize=4)
 right.set(xlabel="frequency", ylabel="real part", title="One of each pair of Λ, N = 64", ylim=(-1, 0))
 plt.show()
