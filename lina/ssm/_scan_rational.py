@@ -41,7 +41,7 @@ def numpy_scan(a: np.ndarray, b: np.ndarray, u: np.ndarray, x: np.ndarray) -> tu
     if d > _STEPPED:
         return _by_division(a, b, u, x)
     rows = math.prod(batch)
-    past = np.concatenate([x[..., ::-1], u], axis=-1)
+    past = np.ascontiguousarray(np.concatenate([x[..., ::-1], u], axis=-1))  # its rows are written to
     w = past.reshape(rows, past.shape[-1])
     a, b = (np.ascontiguousarray(np.broadcast_to(v, (*shape, d))).reshape(-1, d) for v in (a, b))
     which = np.broadcast_to(np.arange(len(a)).reshape(shape), batch).reshape(rows)
@@ -61,7 +61,7 @@ def numpy_scan(a: np.ndarray, b: np.ndarray, u: np.ndarray, x: np.ndarray) -> tu
 def _by_division(a: Any, b: Any, u: Any, x: Any) -> tuple[Any, Any]:
     """Return the same in any library; of many states Y = (b (U - R) + a S) / a, where S is what they add to y."""
     xp, L, d = namespace(u), u.shape[-1], x.shape[-1]
-    driven = _plus(xp, u, -_reaching(xp, a, x), L)
+    driven = _plus(xp, u, -reaching(xp, a, x), L)
     past = xp.concat([xp.flip(x, axis=-1), divide(xp, driven, a, L)], axis=-1)
     if d <= _SUMMED:
         y = b[..., :1] * past[..., d:]
@@ -69,11 +69,11 @@ def _by_division(a: Any, b: Any, u: Any, x: Any) -> tuple[Any, Any]:
             y = y + b[..., i : i + 1] * past[..., d - i : -i]
         return y, past
     one = xp.ones_like(a[..., :1])
-    added = product(xp, xp.concat([one, a], axis=-1), _reaching(xp, b, x)[..., 1:], L)
+    added = product(xp, xp.concat([one, a], axis=-1), reaching(xp, b, x)[..., 1:], L)
     return divide(xp, _plus(xp, product(xp, driven, b, L), added, L), a, L), past
 
 
-def _reaching(xp: Any, c: Any, x: Any) -> Any:
+def reaching(xp: Any, c: Any, x: Any) -> Any:
     """Return the d sums over j of c_{i+j} x_j: what the entries x_0, x_1, ... before the first one weigh at i."""
     d = x.shape[-1]
     return xp.flip(product(xp, xp.flip(c, axis=-1), x, d), axis=-1)

@@ -40,6 +40,21 @@ def test_a_rational_system_of_many_states_is_divided(d, L, monkeypatch):
     np.testing.assert_allclose(linear_scan(s, u, x0)[0], by_steps(s, u, x0)[0], atol=1e-12)
 
 
+@pytest.mark.parametrize("transposed", ["u", "x0"])
+def test_the_state_after_samples_of_any_layout_is_right(transposed):
+    rng = np.random.default_rng(0)
+    system = RationalSystem(rng.uniform(-0.2, 0.2, (3, 2)), rng.standard_normal((3, 2)))
+    u, x0 = rng.standard_normal((2, 20, 3)), rng.standard_normal((2, 2, 3))
+    strided = {"u": u.transpose(0, 2, 1), "x0": x0.transpose(0, 2, 1)}
+    packed = {name: np.ascontiguousarray(x) for name, x in strided.items()}
+    for found, expected in zip(
+        linear_scan(system, **packed | {transposed: strided[transposed]}), linear_scan(system, **packed), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    both = linear_scan(system, **strided)
+    np.testing.assert_array_equal(both[1], linear_scan(system, **packed)[1])
+
+
 @pytest.mark.parametrize("L", [3, 700, 1500])
 def test_a_rational_system_of_very_many_states_is_divided_by_transforms(L):
     d, rng = 600, np.random.default_rng(L)
