@@ -77,6 +77,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("project_simplex", "torch"): "lina.torch.simplex:project_simplex",
     ("project_simplex_backward", "numpy"): "lina._numba.project_simplex_backward:project_simplex_backward",
     ("softmax", "numpy"): "lina._numba.softmax:softmax",
+    ("scan_values", "torch"): "lina.torch.scan:scan_values",
     ("series_divide", "numpy"): "lina.ssm._series:numpy_divide",
     ("simplex_lsq_solution", "torch"): "lina.torch.simplex_solutions:attach_lsq",
     ("simplex_qp_solution", "torch"): "lina.torch.simplex_solutions:attach_qp",

@@ -138,6 +138,10 @@ def linear_scan(system: Any, u: Any, x0: Any = None, *, return_states: bool = Fa
 
 def _scan(xp: Any, system: Any, u: Any, x: Any, return_states: bool) -> tuple[Any, Any, Any]:
     """Return (y, last state, all states or None), by the form of the system or in chunks."""
+    of_values = kernel("scan_values", xp)
+    found = None if of_values is None else of_values(_scan, system, u, x, return_states)
+    if found is not None:
+        return found
     fast = kernel("linear_scan", xp) if _is_paired(system) else None
     if fast is not None and kernel_pays(u, x):
         return scan_by_kernel(fast, system, u, x, return_states)

@@ -106,10 +106,7 @@ def step_up(k: Any) -> Any:
     """
     xp, k = open_parts(k=k)
     with np.errstate(over="ignore", invalid="ignore"):
-        a = k[..., :1]
-        for m in range(1, k.shape[-1]):
-            last = k[..., m : m + 1]
-            a = xp.concat([a + last * conjugate(xp, xp.flip(a, axis=-1)), last], axis=-1)
+        a = stepped_up(xp, k)
     if not is_lazy(a) and not bool(xp.all(xp.isfinite(a))):
         raise OverflowError("k must be small enough for the coefficients to be finite, found ones that overflow")
     return a
@@ -149,9 +146,23 @@ def stable_polynomial(rho: Any) -> Any:
     True
     """
     xp, rho = open_parts(rho=rho)
+    return step_up(inside_circle(xp, rho))
+
+
+def stepped_up(xp: Any, k: Any) -> Any:
+    """Return `step_up`, whose values nothing looks at."""
+    a = k[..., :1]
+    for m in range(1, k.shape[-1]):
+        last = k[..., m : m + 1]
+        a = xp.concat([a + last * conjugate(xp, xp.flip(a, axis=-1)), last], axis=-1)
+    return a
+
+
+def inside_circle(xp: Any, rho: Any) -> Any:
+    """Return tanh(rho), of the phase of rho, below 1 in modulus."""
     inside = 1 - (2.0**-53 if rho.dtype in (xp.float64, xp.complex128) else 2.0**-24)
     if not is_complex(rho):
-        return step_up(xp.clip(xp.tanh(rho), -inside, inside))
+        return xp.clip(xp.tanh(rho), -inside, inside)
     # sqrt of a square plus something negligible has a gradient at 0 too
     size = xp.sqrt(xp.real(rho) ** 2 + xp.imag(rho) ** 2 + 1e-30)
-    return step_up(rho * xp.astype(xp.clip(xp.tanh(size), -inside, inside) / size, rho.dtype))
+    return rho * xp.astype(xp.clip(xp.tanh(size), -inside, inside) / size, rho.dtype)
