@@ -16,6 +16,7 @@ from lina.ssm._series import filled
 from lina.ssm._stability.margin import ACTIONS
 from lina.ssm._systems_arrays import check_last
 from lina.torch.adjoints import aligned, open_tensors, register_with_adjoint
+from lina.torch.blocks import by_channels, is_split, share_channels
 
 
 def _fake_taps(a: Any, b: Any, L: int, *_: Any) -> torch.Tensor:
@@ -41,30 +42,49 @@ _truncated_rational = register_with_adjoint(
 )
 
 
+def _outputs(u: Any, k: Any, x0: Any, return_state: bool) -> torch.Tensor:
+    """Return what `convolution` does, by blocks of channels where there are any."""
+    tensors = (u, k) if x0 is None else (u, k, x0)
+    if not share_channels(*tensors):
+        return convolution(u, k, x0, return_state)
+    run = lambda u, k, x0=None: (convolution(u, k, x0, return_state),)  # noqa: E731
+    return by_channels(run, *tensors)[0]
+
+
 def _fake_outputs(u: Any, k: Any, x0: Any, return_state: bool) -> torch.Tensor:
     batch = torch.broadcast_shapes(*(x.shape[:-1] for x in (u, k, x0)))
     L, M = u.shape[-1], k.shape[-1]
     count = L + M - 1 if return_state else L
     # the beginning of what the last transform returns: to copy it takes a tenth of the time
-    n = product_length(L, M, count, real=not u.is_complex()) if x0 is k and L > 0 else count
+    whole = x0 is k and L > 0 and not is_split(u, k)
+    n = product_length(L, M, count, real=not u.is_complex()) if whole else count
     return u.new_empty((*batch, n))[..., :count]
 
 
 def _pull_outputs(g: Any, u: Any, k: Any, x0: Any, return_state: bool) -> tuple[torch.Tensor, ...]:
     """Return the gradients of `convolution` by u, k and x0, of the shapes of these."""
-    L, M = u.shape[-1], k.shape[-1]
+    M = k.shape[-1]
     if 0 in u.shape or 0 in k.shape:
         du, dk, dx0 = u.new_zeros(u.shape), k.new_zeros(k.shape), filled(torch_namespace, first(g, M - 1), M - 1)
     else:
-        du, dk, dx0 = fftconv_vjp(g[..., :L], u, k, cotangent_state=g[..., L:] if return_state else None)
+        du, dk, dx0 = _correlations(g, u, k, return_state)
     return du, dk, summed_to(torch_namespace, dx0, x0.shape)
+
+
+def _correlations(g: Any, u: Any, k: Any, return_state: bool) -> tuple[torch.Tensor, ...]:
+    L = u.shape[-1]
+
+    def run(g: Any, u: Any, k: Any) -> tuple[torch.Tensor, ...]:
+        return fftconv_vjp(g[..., :L], u, k, cotangent_state=g[..., L:] if return_state else None)
+
+    return by_channels(run, g, u, k) if share_channels(g, u, k) else run(g, u, k)
 
 
 # by the transforms of torch
 _fftconv = register_with_adjoint(
     "fftconv",
     "Tensor u, Tensor k, bool return_state",
-    values=lambda u, k, return_state: convolution(u, k, None, return_state),
+    values=lambda u, k, return_state: _outputs(u, k, None, return_state),
     adjoint=lambda g, u, k, return_state: _pull_outputs(g, u, k, k[..., 1:], return_state)[:2],
     fake=lambda u, k, return_state: _fake_outputs(u, k, k, return_state),
     in_torch=True,
@@ -73,7 +93,7 @@ _fftconv = register_with_adjoint(
 _fftconv_from = register_with_adjoint(
     "fftconv_from",
     "Tensor u, Tensor k, Tensor x0, bool return_state",
-    values=convolution,
+    values=_outputs,
     adjoint=_pull_outputs,
     fake=_fake_outputs,
     in_torch=True,

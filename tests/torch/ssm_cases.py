@@ -7,6 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="NOT TESTED: the torch room, because there is no torch")
 
+import lina.torch.convolution  # noqa: E402  # the names are registered where these are imported
+import lina.torch.memory  # noqa: E402
+import lina.torch.ssm_kernels  # noqa: E402, F401
 from lina.hippo import legs_scan  # noqa: E402
 from lina.hippo._legs_scan.public import scan_states  # noqa: E402
 from lina.ssm import (  # noqa: E402
