@@ -1,8 +1,29 @@
-"""Differentiable torch operations on lina's kernels: the only room that imports torch.
+"""Differentiable torch operations on lina's kernels, and the layers built of them: the only room that imports torch.
 
-The functions of the other rooms find these by themselves when they are given torch tensors.
+The functions of the other rooms find their operations by themselves when they are given torch tensors.
 """
 
-from lina.torch._op import register_op as register_op
+from lina.torch._op import register_op
+from lina.torch.layers.block import ResidualBlock
+from lina.torch.layers.convert import LayerConversion, to_diagonal_layer, to_rational_layer
+from lina.torch.layers.legs_memory import LegSMemory
+from lina.torch.layers.parameter_groups import parameter_groups
+from lina.torch.layers.rtf import RTF
+from lina.torch.layers.s4 import S4
+from lina.torch.layers.s4d import S4D
+from lina.torch.layers.sequence import SequenceClassifier, SequenceModel
 
-__all__ = ["register_op"]
+__all__ = [
+    "RTF",
+    "S4",
+    "S4D",
+    "LayerConversion",
+    "LegSMemory",
+    "ResidualBlock",
+    "SequenceClassifier",
+    "SequenceModel",
+    "parameter_groups",
+    "register_op",
+    "to_diagonal_layer",
+    "to_rational_layer",
+]

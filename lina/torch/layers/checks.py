@@ -1,0 +1,45 @@
+"""What the layers check of their arguments."""
+
+import operator
+from typing import Any
+
+import torch
+
+
+def check_count(value: Any, name: str, least: int) -> int:
+    """Return an int that is at least ``least``."""
+    try:
+        found = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}") from None
+    if found < least or isinstance(value, bool):
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return found
+
+
+def check_samples(x: Any, channels: int, name: str, shape: str) -> None:
+    """Raise TypeError or ValueError unless x holds finite samples of the shape that ``shape`` describes."""
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"{name} must be a torch tensor of shape {shape}, got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise TypeError(f"{name} must be of a real floating-point dtype, got {x.dtype}")
+    if x.ndim != shape.count(",") + 1 or x.shape[-1] != channels:
+        raise ValueError(f"{name} must have shape {shape} with {channels} channels, got {tuple(x.shape)}")
+    if x.ndim == 3 and x.shape[1] == 0:
+        raise ValueError(f"{name} must have at least one sample, got shape {tuple(x.shape)}")
+    traced = torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
+    if not traced and not bool(torch.isfinite(x.detach().sum())) and not bool(torch.isfinite(x.detach()).all()):
+        raise ValueError(f"{name} must be finite, found NaN or infinities")
+
+
+def check_state(state: Any, shape: tuple[int, ...], dtype: torch.dtype, layer: str) -> None:
+    """Raise TypeError or ValueError unless a state is a tensor of the shape and dtype of a layer."""
+    if not isinstance(state, torch.Tensor):
+        raise TypeError(
+            f"state must be a tensor as initial_state, step or prefill return it, got {type(state).__name__}"
+        )
+    if tuple(state.shape) != shape or state.dtype != dtype:
+        raise ValueError(
+            f"state must have shape {shape} and dtype {dtype} for this {layer}, as its initial_state returns it, got "
+            f"{tuple(state.shape)} and {state.dtype}"
+        )

@@ -1,0 +1,236 @@
+"""What the state-space layers have in common: a convolution over a whole sequence, or steps that carry a state."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from lina._core.array import check_option
+from lina.ssm import fftconv, linear_scan, stability_margin
+from lina.ssm._stability.margin import ACTIONS, flag_unstable
+from lina.torch.layers.checks import check_count, check_samples, check_state
+from lina.torch.layers.parameter_groups import parameter_groups
+
+_COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
+
+
+class StateSpaceLayer(nn.Module):
+    """One real system of one input and one output for each channel: y = K * x + D x.
+
+    A layer says how its parameters make taps (`kernel`), a discrete system, and one step of it; the state is one tensor
+    of shape (batch, channels, n).
+
+    Attributes
+    ----------
+    channels : int
+    state : int
+        Number of real states of each channel.
+    bidirectional : bool
+        Whether a second system, ``reverse``, runs over the reversed sequence; then there are no steps.
+    """
+
+    # Names of the parameters that move the poles, for `parameter_groups`.
+    slow: tuple[str, ...] = ()
+    complex_state = True
+
+    def __init__(self, channels: int, state: int, reverse: Self | None):
+        super().__init__()
+        self.channels = check_count(channels, "channels", 1)
+        self.state = check_count(state, "state", 1)
+        self.reverse = reverse
+        self.D = nn.Parameter(torch.randn(self.channels))
+        self._kept: tuple[Any, Any] = (None, None)
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether the layer sees the whole sequence at every position."""
+        return self.reverse is not None
+
+    @property
+    def state_size(self) -> int:
+        """Number of entries of the state of a channel."""
+        return self.state
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision in which the layer computes: that of its parameters, but float32 for lower ones."""
+        return torch.float64 if self.D.dtype == torch.float64 else torch.float32
+
+    @property
+    def state_dtype(self) -> torch.dtype:
+        """The dtype of the state."""
+        return _COMPLEX[self.dtype] if self.complex_state else self.dtype
+
+    def kernel(self, L: int) -> torch.Tensor:
+        """Return the first L taps (channels, L), without D; those of a smaller L are the first of them."""
+        raise NotImplementedError
+
+    def system(self) -> Any:
+        """Return the discrete system of `lina.ssm` that the layer is, without D and without gradients."""
+        with torch.no_grad():
+            return self._as_system(*self._discrete())
+
+    def _margins(self) -> torch.Tensor:
+        return stability_margin(self.system())
+
+    def _discrete(self) -> tuple[torch.Tensor, ...]:
+        """Return what a step multiplies by."""
+        raise NotImplementedError
+
+    def _as_system(self, *parts: torch.Tensor) -> Any:
+        raise NotImplementedError
+
+    def _advance(self, u: torch.Tensor, x: torch.Tensor, *parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (y, next state) for inputs (batch, channels) and states (batch, channels, n)."""
+        raise NotImplementedError
+
+    def _response(self, u: torch.Tensor) -> torch.Tensor:
+        """Return K * u for u (batch, channels, length)."""
+        return fftconv(u, self.kernel(u.shape[-1]))
+
+    def _resume(self, u: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (outputs, state after them) of u (batch, channels, length) from a state."""
+        return linear_scan(self._as_system(*self._discrete()), u, x)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the outputs (batch, length, channels) of a whole sequence from the state zero.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, length, channels)
+            Floating point, of any length from 1 on.
+
+        Returns
+        -------
+        Tensor, shape (batch, length, channels)
+            In the dtype of ``x``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``x`` is no such tensor, or not finite.
+        """
+        u = self._opened(x, 3).transpose(1, 2)
+        y = self._response(u) + self._through(self.D) * u
+        if self.reverse is not None:
+            back = u.flip(-1)
+            y = y + (self.reverse._response(back) + self._through(self.reverse.D) * back).flip(-1)
+        return y.transpose(1, 2).to(x.dtype)
+
+    def initial_state(self, batch: int) -> torch.Tensor:
+        """Return the state (batch, channels, n) before the first sample: zeros, on the device of the parameters.
+
+        Raises
+        ------
+        ValueError
+            If the layer is bidirectional, or its recurrence would explode (see `check_stability`).
+        """
+        batch = check_count(batch, "batch", 0)
+        self._check_recurrent()
+        return torch.zeros(batch, self.channels, self.state_size, dtype=self.state_dtype, device=self.D.device)
+
+    def step(self, x_t: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (y_t, next state) for one sample x_t (batch, channels).
+
+        Outside of automatic differentiation the discrete system is kept from one step to the next, until a parameter
+        changes; a change through ``parameter.data`` is seen from the next `initial_state` on.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``x_t`` or ``state`` is no tensor of the layer, or the layer is bidirectional.
+        """
+        u = self._opened(x_t, 2)
+        self._check_state(state, u.shape[0])
+        with torch.autocast(u.device.type, enabled=False):
+            y, state = self._advance(u, state, *self._kept_discrete())
+            return (y + self.D.to(self.dtype) * u).to(x_t.dtype), state
+
+    def prefill(self, x: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (outputs, state after the last sample) of samples x (batch, length, channels) that follow a state.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, length, channels)
+        state : Tensor, shape (batch, channels, n), optional
+            As `initial_state`, `step` and this method return it; zeros unless given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `step` and `initial_state`.
+        """
+        u = self._opened(x, 3).transpose(1, 2)
+        state = self.initial_state(x.shape[0]) if state is None else state
+        self._check_state(state, u.shape[0])
+        y, state = self._resume(u, state)
+        return (y + self._through(self.D) * u).transpose(1, 2).to(x.dtype), state
+
+    def check_stability(self, action: str = "raise") -> torch.Tensor:
+        """Return the stability margins (channels,), 1 - the largest modulus of a pole, whose signs are proven.
+
+        Parameters
+        ----------
+        action : {"raise", "warn", "ignore"}
+            What to do where one is not positive: the states would grow without bound.
+
+        Raises
+        ------
+        ValueError
+            If a channel is unstable and ``action`` is "raise".
+        """
+        check_option(action, ACTIONS, "action")
+        with torch.no_grad():
+            margins = self._margins()
+        worst = int(margins.argmin())
+        flag_unstable(float(margins[worst]), action, f"the largest pole of channel {worst}")
+        return margins
+
+    def parameter_groups(
+        self, lr: float, *, state_lr: float | None = None, weight_decay: float = 0.0
+    ) -> list[dict[str, Any]]:
+        """Return what `parameter_groups` of this layer does."""
+        return parameter_groups(self, lr, state_lr=state_lr, weight_decay=weight_decay)
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"channels={self.channels}, state={self.state}, bidirectional={self.bidirectional}"
+
+    def _through(self, D: torch.Tensor) -> torch.Tensor:
+        return D.to(self.dtype)[:, None]
+
+    def _kept_discrete(self) -> tuple[torch.Tensor, ...]:
+        """Return `_discrete`, kept while no parameter changes; with its gradients always anew."""
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self._discrete()
+        key = [(p.data_ptr(), p._version, p.dtype) for p in self.parameters(recurse=False)]
+        if self._kept[0] != key:
+            self._kept = key, self._discrete()
+        return self._kept[1]
+
+    def _check_recurrent(self) -> None:
+        """Raise where there are no steps; forget what was kept for them."""
+        self._kept = (None, None)
+        if self.bidirectional:
+            raise ValueError(
+                f"{type(self).__name__} must not be bidirectional to go step by step, got bidirectional=True"
+            )
+
+    def _opened(self, x: torch.Tensor, ndim: int) -> torch.Tensor:
+        """Return samples in the precision of the layer, or raise for what are none."""
+        name, shape = ("x_t", "(batch, channels)") if ndim == 2 else ("x", "(batch, length, channels)")
+        check_samples(x, self.channels, name, shape)
+        if x.device != self.D.device:
+            raise ValueError(f"{name} must be on the device of the layer, {self.D.device}, got {x.device}")
+        return x.to(self.dtype)
+
+    def _check_state(self, state: torch.Tensor, batch: int) -> None:
+        if self.bidirectional:
+            self._check_recurrent()
+        check_state(state, (batch, self.channels, self.state_size), self.state_dtype, type(self).__name__)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and pickled: without what is kept for steps."""
+        return {**self.__dict__, "_kept": (None, None)}

@@ -1,0 +1,139 @@
+"""S4D: a diagonal state-space layer."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from lina._core.array import check_option
+from lina.hippo import nplr
+from lina.ssm import DiagonalSystem, kernel_diag, vandermonde, vandermonde_transpose
+from lina.ssm._discretize import discretize_diagonal
+from lina.ssm._kernels.diag import METHODS
+from lina.torch.layers.checks import check_count
+from lina.torch.layers.modal import ModalLayer, real_and_imaginary
+
+
+class S4D(ModalLayer):
+    """Diagonal state-space layer: K_l = 2 Re sum_n C_n Ad_n^l Bd_n for each channel.
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels H; each has a system of its own.
+    state : int
+        Number of real states N, odd or even: N / 2 conjugate pairs of modes, and a real mode where N is odd.
+    init : {"lin", "inv", "legs"}
+        Modes at the beginning: -1/2 + i pi n ("lin"), -1/2 + i N/pi (N/(2n + 1) - 1) ("inv"), or those of the normal
+        part of the LegS matrix with its B ("legs").
+    method : {"zoh", "bilinear"}
+        Discretisation.
+    dt_min, dt_max : float
+        Steps are drawn between them, uniformly in their logarithms: the memory of a channel is about 1 / dt samples.
+    bidirectional : bool
+        Add the same layer over the reversed sequence; then there are no steps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Notes
+    -----
+    The parameters are those of the true continuous system, so that a sequence may have any length. The real parts are
+    -exp(log_decay): no training makes a mode grow. A whole sequence of length L takes 4 N L flops a channel for the
+    taps and O(L log L) for each signal, a step 8 N flops; for gradients the inputs are kept and nothing of size N L.
+
+    References
+    ----------
+    Gu, Gupta, Goel, Re, On the Parameterization and Initialization of Diagonal State Space Models (2022).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lina.torch import S4D
+    >>> layer = S4D(channels=4, state=16)
+    >>> x = torch.randn(2, 100, 4)
+    >>> y = layer(x)
+    >>> state = layer.initial_state(2)
+    >>> first, state = layer.step(x[:, 0], state)
+    >>> bool(torch.allclose(first, y[:, 0], atol=1e-5))
+    True
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        state: int = 64,
+        *,
+        init: str = "lin",
+        method: str = "zoh",
+        dt_min: float = 1e-3,
+        dt_max: float = 1e-1,
+        bidirectional: bool = False,
+    ):
+        modes = _MODES[check_option(init, tuple(_MODES), "init")](check_count(state, "state", 1))
+        options: dict[str, Any] = {"init": init, "method": method, "dt_min": dt_min, "dt_max": dt_max}
+        reverse: Self | None = type(self)(channels, state, **options) if bidirectional else None
+        super().__init__(channels, state, modes, (dt_min, dt_max), reverse)
+        self.method = check_option(method, METHODS, "method")
+
+    def kernel(self, L: int) -> torch.Tensor:
+        """Return the first L taps (channels, L), without D; those of a smaller L are the first of them."""
+        Lambda, B, C, dt = self.continuous()
+        return kernel_diag(Lambda, B, C, dt, L, method=self.method, unstable="ignore")
+
+    def _discrete(self) -> tuple[torch.Tensor, ...]:
+        Lambda, B, C, dt = self.continuous()
+        return *discretize_diagonal(Lambda, B, dt, self.method, None), C
+
+    def _as_system(self, *parts: torch.Tensor) -> DiagonalSystem:
+        Lambda, B, C = parts
+        return DiagonalSystem(Lambda, B, C, dt=1.0)
+
+    def _margins(self) -> torch.Tensor:
+        Lambda, _, _, dt = (x.to(torch.promote_types(x.dtype, torch.float64)) for x in self.continuous())
+        w = Lambda * dt[:, None]
+        moduli = torch.exp(w.real) if self.method == "zoh" else abs((1 + w / 2) / (1 - w / 2))
+        return 1 - moduli.amax(-1)
+
+    def _advance(self, u: torch.Tensor, x: torch.Tensor, *parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        Lambda, B, C = parts
+        x = torch.addcmul(B * u[..., None], Lambda, x)
+        return real_and_imaginary(C, x), x
+
+    def _resume(self, u: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add the taps of what the state becomes, and sum the inputs by how far they have moved at the end."""
+        Lambda, B, C = self._discrete()
+        L = u.shape[-1]
+        log = torch.log(torch.where(Lambda == 0, 1e-30, Lambda))
+        y = self._response(u) + vandermonde(C * Lambda * x, log, L)
+        moved = torch.exp(L * log) * x
+        return y, moved + B * vandermonde_transpose(u.flip(-1), log)
+
+
+def _linear(N: int) -> tuple[np.ndarray, np.ndarray]:
+    n = np.arange((N + 1) // 2)
+    return _from_frequencies(np.pi * n, N)
+
+
+def _inverse(N: int) -> tuple[np.ndarray, np.ndarray]:
+    pairs = N // 2
+    frequencies = N / np.pi * (N / (2 * np.arange(pairs) + 1) - 1)
+    return _from_frequencies(np.concatenate([np.zeros(N % 2), frequencies]), N)
+
+
+def _from_frequencies(frequencies: np.ndarray, N: int) -> tuple[np.ndarray, np.ndarray]:
+    B = np.ones(len(frequencies), dtype=complex)
+    B[: N % 2] = 0.5  # half weight
+    return -0.5 + 1j * frequencies, B
+
+
+def _of_legs(N: int) -> tuple[np.ndarray, np.ndarray]:
+    F = nplr("legs", N)
+    return F.Lambda, F.B
+
+
+_MODES = {"lin": _linear, "inv": _inverse, "legs": _of_legs}

@@ -1,0 +1,356 @@
+"""The state-space layers: three modes that agree, any length, stability, gradients, bad input."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="NOT TESTED: the torch room, because there is no torch")
+
+from lina.ssm import stability_margin  # noqa: E402
+from lina.torch import RTF, S4, S4D, parameter_groups  # noqa: E402
+from tests.reference.state_space_layer import outputs_by_recurrence  # noqa: E402
+
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:.torch.jit.script. is:DeprecationWarning")]
+
+MAKERS = {
+    "S4D lin": lambda H, N: S4D(H, N),
+    "S4D inv bilinear": lambda H, N: S4D(H, N, init="inv", method="bilinear"),
+    "S4D legs": lambda H, N: S4D(H, N, init="legs"),
+    "S4 legs": lambda H, N: S4(H, N),
+    "S4 legt": lambda H, N: S4(H, N, init="legt"),
+    "S4 fout": lambda H, N: S4(H, N, init="fout"),
+    "S4 fourier_legs": lambda H, N: S4(H, N, init="fourier_legs"),
+    "RTF montel": lambda H, N: RTF(H, N),
+    "RTF reflection": lambda H, N: RTF(H, N, constraint="reflection"),
+    "RTF free": lambda H, N: RTF(H, N, constraint=None),
+    "RTF shared": lambda H, N: RTF(H, N, denominators=1, numerators=H),
+}
+every = pytest.mark.parametrize("name", MAKERS)
+some = pytest.mark.parametrize("name", ["S4D lin", "S4 legs", "RTF montel", "RTF reflection", "RTF free"])
+AGREE = {torch.float64: 1e-10, torch.float32: 1e-5}
+
+
+def trained(name, channels=4, state=8, dtype=torch.float64, seed=0):
+    """Return a layer whose parameters have moved away from where they begin."""
+    torch.manual_seed(seed)
+    layer = MAKERS[name](channels, state).to(dtype)
+    with torch.no_grad():
+        for p in layer.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    return layer
+
+
+def signal(*shape, dtype=torch.float64, seed=1):
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def step_by_step(layer, x, state):
+    outputs = []
+    for t in range(x.shape[1]):
+        y, state = layer.step(x[:, t], state)
+        outputs.append(y)
+    return torch.stack(outputs, 1), state
+
+
+@every
+@pytest.mark.parametrize("state", [1, 2, 7, 8])
+@pytest.mark.parametrize("dtype", AGREE)
+def test_convolution_steps_and_chunks_agree(name, state, dtype):
+    layer, x = trained(name, state=state, dtype=dtype), signal(2, 101, 4, dtype=dtype)
+    with torch.no_grad():
+        whole = layer(x)
+        stepped, after_steps = step_by_step(layer, x, layer.initial_state(2))
+        first, between = layer.prefill(x[:, :38])
+        second, after_chunks = layer.prefill(x[:, 38:], between)
+    within = AGREE[dtype] * float(whole.abs().max())
+    for found in (stepped, torch.cat([first, second], 1)):
+        assert float((found - whole).abs().max()) <= within
+    size = float(after_steps.abs().max())
+    assert float((after_chunks - after_steps).abs().max()) <= AGREE[dtype] * size
+
+
+@every
+@pytest.mark.parametrize("L", [1, 2, 3, 40, 63])
+def test_outputs_are_those_of_the_dense_recurrence_at_any_length(name, L):
+    layer, x = trained(name, state=5), signal(2, L, 4)
+    expected = outputs_by_recurrence(layer.system(), layer.D.detach().numpy(), x.numpy())
+    np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=0, atol=1e-11 * np.abs(expected).max())
+
+
+@every
+def test_a_longer_kernel_begins_with_a_shorter_one(name):
+    layer = trained(name)
+    with torch.no_grad():
+        long, short = layer.kernel(100), layer.kernel(33)
+    torch.testing.assert_close(long[:, :33], short, rtol=0, atol=1e-10 * float(long.abs().max()))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_gradients_of_the_three_modes_agree(name):
+    layer, x = trained(name, channels=2, state=4), signal(1, 12, 2)
+    weights = signal(1, 12, 2, seed=3)
+    modes = {
+        "whole": lambda: layer(x),
+        "steps": lambda: step_by_step(layer, x, layer.initial_state(1))[0],
+        "chunks": lambda: torch.cat(
+            [layer.prefill(x[:, :5])[0], layer.prefill(x[:, 5:], layer.prefill(x[:, :5])[1])[0]], 1
+        ),
+    }
+    found = {
+        mode: torch.autograd.grad((run() * weights).sum(), list(layer.parameters())) for mode, run in modes.items()
+    }
+    for mode in ("steps", "chunks"):
+        for expected, gradient in zip(found["whole"], found[mode], strict=True):
+            scale = max(float(expected.abs().max()), 1e-3)
+            assert float((gradient - expected).abs().max()) <= 1e-8 * scale, mode
+
+
+@some
+def test_gradcheck_through_a_layer(name):
+    layer = trained(name, channels=2, state=3)
+    names, values = zip(*layer.named_parameters(), strict=True)
+    run = lambda x, *p: torch.func.functional_call(layer, dict(zip(names, p, strict=True)), (x,))  # noqa: E731
+    inputs = [signal(1, 6, 2).requires_grad_(), *(v.detach().clone().requires_grad_() for v in values)]
+    assert torch.autograd.gradcheck(run, inputs)
+
+
+def test_real_modes_of_odd_and_of_measured_sizes_stay_real():
+    for layer in (S4D(3, 5), S4(3, 5), S4(3, 6, init="fout")):
+        real = 2 * layer.state_size - layer.state
+        assert real >= 1
+        opened = layer.double()
+        optimiser = torch.optim.SGD(opened.parameters(), lr=0.05)
+        for _ in range(3):
+            optimiser.zero_grad()
+            opened(signal(1, 20, 3)).pow(2).sum().backward()
+            torch.nn.utils.clip_grad_norm_(opened.parameters(), 1.0)
+            optimiser.step()
+        with torch.no_grad():
+            Lambda, B, _, _ = opened.continuous()
+        assert float(Lambda[:, :real].imag.abs().max()) == 0
+        assert float(B[:, :real].imag.abs().max()) == 0
+
+
+def test_no_parameter_makes_a_mode_grow():
+    for layer in (S4D(3, 6), S4(3, 6, init="legt"), S4D(3, 6, method="bilinear")):
+        with torch.no_grad():
+            for p in layer.parameters():
+                p.mul_(3).add_(5 * torch.randn_like(p))
+            assert torch.isfinite(layer(signal(1, 200, 3, dtype=torch.float32))).all()
+        assert float(layer.check_stability().min()) > 0
+
+
+def test_extreme_parameters_give_no_nan():
+    for layer in (S4D(2, 4), S4(2, 4)):
+        with torch.no_grad():
+            layer.log_dt.fill_(400.0)
+            layer.log_decay.fill_(-400.0)
+        layer(signal(1, 30, 2, dtype=torch.float32)).sum().backward()
+        assert all(torch.isfinite(p.grad).all() for p in layer.parameters())
+
+
+def test_a_denominator_with_a_pole_outside_is_refused_before_the_first_step():
+    layer = RTF(2, 1, constraint=None)
+    with torch.no_grad():
+        layer.a[1] = -1.06
+        layer.b.fill_(1.0)
+    with pytest.raises(ValueError, match=r"channel 1 has modulus 1\.06"):
+        layer.initial_state(1)
+    with pytest.raises(ValueError, match="unstable"):
+        layer.prefill(signal(1, 4, 2, dtype=torch.float32))
+    with pytest.warns(UserWarning, match="channel 1"):
+        margins = layer.check_stability("warn")
+    np.testing.assert_allclose(margins.numpy(), [1.0, -0.06], atol=1e-6)
+    assert layer.check_stability("ignore").shape == (2,)
+    # over a whole sequence the taps are the true ones, which grow in sight
+    assert layer.kernel(200)[1, -1].item() == pytest.approx(1.06**199, rel=1e-4)
+
+
+@every
+def test_margins_are_those_of_the_system(name):
+    layer = trained(name, state=6)
+    np.testing.assert_allclose(
+        layer.check_stability().numpy(), np.broadcast_to(stability_margin(layer.system()), 4), rtol=1e-7, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("state", [4, 32])
+def test_constraints_of_denominators_hold_for_any_parameters(state):
+    for scale in (0.1, 10.0):
+        montel = RTF(3, state).double()
+        with torch.no_grad():
+            montel.a.normal_(std=scale)
+            a = montel.fraction()[0]
+        assert float(a.abs().sum(-1).max()) < 1
+        assert float(montel.check_stability().min()) > 0
+    free = RTF(3, state, constraint="reflection").double()
+    with torch.no_grad():
+        free.a.normal_(std=0.5)
+    assert float(free.check_stability().min()) > 0
+
+
+def test_shared_denominators_and_numerators_belong_to_neighbours():
+    layer = RTF(6, 3, denominators=2, numerators=3)
+    assert layer.a.shape == (2, 3)
+    assert layer.b.shape == (3, 3)
+    with torch.no_grad():
+        layer.a.normal_(), layer.b.normal_()
+    a, b = layer.fraction()
+    assert torch.equal(a[0], a[2])
+    assert not torch.equal(a[2], a[3])
+    assert torch.equal(b[0], b[1])
+    assert not torch.equal(b[1], b[2])
+
+
+@every
+def test_bidirectional_layers_see_both_ways_and_refuse_steps(name):
+    torch.manual_seed(0)
+    one = MAKERS[name](4, 4)
+    both = {"S4D": S4D, "S4": S4, "RTF": RTF}[type(one).__name__](4, 4, bidirectional=True).double()
+    with torch.no_grad():
+        for p in both.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    x = signal(1, 30, 4)
+    forth = copy.deepcopy(both)
+    forth.reverse = None
+    expected = forth(x) + both.reverse(x.flip(1)).flip(1)
+    torch.testing.assert_close(both(x), expected)
+    later = x.clone()
+    later[:, 20] += 1
+    assert (both(later) - both(x))[:, 10].abs().max().item() > 1e-6
+    for call in (lambda: both.initial_state(1), lambda: both.prefill(x), lambda: both.step(x[:, 0], None)):
+        with pytest.raises(ValueError, match="bidirectional"):
+            call()
+
+
+@some
+def test_a_step_follows_the_parameters(name):
+    layer, x = trained(name), signal(1, 4)
+    with torch.no_grad():
+        state = layer.initial_state(1)
+        before, _ = layer.step(x, state)
+        next(p for n, p in layer.named_parameters() if n == ("b" if name.startswith("RTF") else "C")).mul_(2)
+        after, _ = layer.step(x, state)
+        other = copy.deepcopy(layer)
+        assert torch.equal(other.step(x, state)[0], after)
+        layer.load_state_dict(trained(name, seed=7).state_dict())
+        loaded, _ = layer.step(x, state)
+        assert torch.equal(loaded, trained(name, seed=7).step(x, state)[0])
+    assert not torch.equal(before, after)
+    assert not torch.equal(after, loaded)
+
+
+@some
+def test_state_dict_pickle_and_copy_keep_the_layer(name):
+    layer, x = trained(name), signal(1, 20, 4)
+    with torch.no_grad():
+        layer.step(x[:, 0], layer.initial_state(1))
+    for twin in (pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)):
+        assert torch.equal(twin(x), layer(x))
+    assert set(layer.state_dict()) == {n for n, _ in layer.named_parameters()}
+    fresh = MAKERS[name](4, 8).double()
+    fresh.load_state_dict(layer.state_dict())
+    assert torch.equal(fresh(x), layer(x))
+
+
+@some
+def test_half_precision_is_computed_in_single(name):
+    layer = trained(name, dtype=torch.float32)
+    x = signal(2, 50, 4, dtype=torch.float32).bfloat16()
+    expected = layer(x.float())
+    assert layer(x).dtype == torch.bfloat16
+    torch.testing.assert_close(layer(x).float(), expected, rtol=1e-2, atol=1e-2)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(layer(x).float(), expected, rtol=1e-2, atol=1e-2)
+        stepped, _ = step_by_step(layer, x.float(), layer.initial_state(2))
+    torch.testing.assert_close(stepped, expected, rtol=1e-5, atol=1e-4)
+    half = copy.deepcopy(layer).bfloat16()
+    assert torch.isfinite(half(x)).all()
+    assert half.dtype == torch.float32
+
+
+@some
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Dynamo detected a call to a .*lru_cache")
+@pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex:UserWarning")
+def test_layers_compile_without_a_graph_break(name):
+    torch.compiler.reset()
+    layer, x = trained(name, channels=2, state=4), signal(2, 20, 2)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), layer(x))
+    expected = torch.autograd.grad(layer(x).pow(2).sum(), list(layer.parameters()))
+    found = torch.autograd.grad(compiled(x).pow(2).sum(), list(layer.parameters()))
+    for g, e in zip(found, expected, strict=True):
+        torch.testing.assert_close(g, e)
+
+
+@some
+def test_strided_expanded_and_empty_batches(name):
+    layer = trained(name)
+    x = signal(2, 60, 8)[:, ::2, ::2]
+    torch.testing.assert_close(layer(x), layer(x.contiguous()))
+    torch.testing.assert_close(layer(x[:1].expand(3, -1, -1)), layer(x[:1]).expand(3, -1, -1))
+    assert layer(x[:0]).shape == (0, 30, 4)
+    y, state = layer.prefill(x[:0])
+    assert y.shape == (0, 30, 4)
+    assert state.shape[0] == 0
+
+
+def test_parameter_groups_slow_the_poles_down():
+    layer = S4(2, 4)
+    slow, rest = layer.parameter_groups(1e-2, weight_decay=0.1)
+    assert (slow["lr"], slow["weight_decay"], rest["lr"], rest["weight_decay"]) == (1e-3, 0.0, 1e-2, 0.1)
+    assert {id(p) for p in rest["params"]} == {id(layer.C), id(layer.D)}
+    assert len(slow["params"]) + len(rest["params"]) == len(list(layer.parameters()))
+    both = RTF(2, 4, bidirectional=True)
+    slow, rest = parameter_groups(torch.nn.Sequential(both, torch.nn.Linear(2, 2)), 1e-4, state_lr=1e-5)
+    assert {id(p) for p in slow["params"]} == {id(both.a), id(both.reverse.a)}
+    assert slow["lr"] == 1e-5
+    with pytest.raises(ValueError, match="lr must not be negative, got -1"):
+        layer.parameter_groups(-1)
+
+
+@some
+def test_bad_input_is_named(name):
+    layer = trained(name, dtype=torch.float32)
+    x, state = torch.zeros(2, 5, 4), layer.initial_state(2)
+    refused = [
+        (
+            lambda: layer(torch.zeros(2, 5, 3)),
+            ValueError,
+            r"x must have shape \(batch, length, channels\) with 4 channels",
+        ),
+        (lambda: layer(torch.zeros(5, 4)), ValueError, r"got \(5, 4\)"),
+        (lambda: layer(torch.zeros(2, 0, 4)), ValueError, "at least one sample"),
+        (lambda: layer(np.zeros((2, 5, 4))), TypeError, "x must be a torch tensor"),
+        (lambda: layer(torch.zeros(2, 5, 4, dtype=torch.int64)), TypeError, "floating-point"),
+        (lambda: layer(x.fill_(float("nan"))), ValueError, "x must be finite"),
+        (lambda: layer.step(torch.zeros(2, 3), state), ValueError, r"x_t must have shape \(batch, channels\)"),
+        (lambda: layer.step(torch.zeros(3, 4), state), ValueError, "state must have shape"),
+        (lambda: layer.step(torch.zeros(2, 4), state[..., :1]), ValueError, "as its initial_state returns it"),
+        (lambda: layer.step(torch.zeros(2, 4), None), TypeError, "state must be a tensor"),
+        (lambda: layer.step(torch.zeros(2, 4), state.to(torch.complex128)), ValueError, "dtype"),
+        (lambda: layer.initial_state(-1), ValueError, "batch must be at least 0, got -1"),
+        (lambda: layer.check_stability("panic"), ValueError, "action must be one of"),
+        (lambda: layer.kernel(0), ValueError, "L must be"),
+    ]
+    for call, error, text in refused:
+        with pytest.raises(error, match=text):
+            call()
+
+
+def test_bad_arguments_are_named():
+    refused = [
+        (lambda: S4D(0), ValueError, "channels must be at least 1, got 0"),
+        (lambda: S4D(2, 2.5), TypeError, "state must be an int, got float"),
+        (lambda: S4D(2, 4, init="best"), ValueError, "init must be one of 'lin', 'inv', 'legs', got 'best'"),
+        (lambda: S4D(2, 4, method="euler"), ValueError, "method must be one of"),
+        (lambda: S4(2, 4, init="lagt"), ValueError, "init must be one of 'legs', 'legt'"),
+        (lambda: S4(2, 4, dt_min=0.1, dt_max=0.01), ValueError, "dt_min and dt_max must be finite"),
+        (lambda: RTF(4, 4, constraint="l1"), ValueError, "constraint must be one of 'montel', 'reflection'"),
+        (lambda: RTF(4, 4, denominators=3), ValueError, "denominators must divide channels = 4, got 3"),
+    ]
+    for call, error, text in refused:
+        with pytest.raises(error, match=text):
+            call()
