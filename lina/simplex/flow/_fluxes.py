@@ -18,10 +18,11 @@ def scharfetter_gummel(temperature: float) -> Callable[..., Flux]:
     """Return the flux of linear diffusion with drift: that of the stationary state between the two centres."""
 
     def flux(a: np.ndarray, b: np.ndarray, outer: np.ndarray, inner: np.ndarray) -> Flux:
-        z = np.clip((outer + inner) / temperature, -700, 700)
-        down, up = temperature * bernoulli(z), temperature * bernoulli(-z)
-        by_drift = bernoulli_slope(z) * a + bernoulli_slope(-z) * b
-        return down * a - up * b, down, -up, by_drift, by_drift
+        with np.errstate(over="ignore", invalid="ignore"):  # a solver refuses what is not finite
+            z = (outer + inner) / temperature
+            down, up = temperature * bernoulli(z), temperature * bernoulli(-z)
+            by_drift = bernoulli_slope(z) * a + bernoulli_slope(-z) * b
+            return down * a - up * b, down, -up, by_drift, by_drift
 
     return flux
 
@@ -44,9 +45,9 @@ def upwind(a: np.ndarray, b: np.ndarray, outer: np.ndarray, inner: np.ndarray) -
 
 
 def bernoulli(z: np.ndarray) -> np.ndarray:
-    """Return z / (exp(z) - 1)."""
+    """Return z / (exp(z) - 1): -z far below 0, and some 1e-300 far above."""
     safe = np.where(z == 0, 1.0, z)
-    return np.where(z == 0, 1.0, safe / np.expm1(safe))
+    return np.where(z == 0, 1.0, safe / np.expm1(np.minimum(safe, 700.0)))
 
 
 def bernoulli_slope(z: np.ndarray) -> np.ndarray:

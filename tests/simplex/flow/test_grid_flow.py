@@ -231,7 +231,7 @@ def test_a_grid_of_one_cell_stays_as_it_is():
     assert flow.mass_error < 1e-14
 
 
-@pytest.mark.parametrize("flux", [scharfetter_gummel(0.7), upwind])
+@pytest.mark.parametrize("flux", [scharfetter_gummel(0.7), scharfetter_gummel(1e-6), upwind])
 def test_the_derivatives_of_the_fluxes_are_right_and_their_signs_let_implicit_steps_be_solved(flux):
     rng = np.random.default_rng(0)
     arguments = [rng.uniform(0.1, 2, 500), rng.uniform(0.1, 2, 500)]
@@ -253,13 +253,39 @@ def test_the_derivatives_of_the_fluxes_are_right_and_their_signs_let_implicit_st
 def test_the_bernoulli_function_has_its_digits_everywhere():
     import mpmath
 
-    for z in (0.0, 1e-12, -1e-9, 9.9e-4, 1.1e-3, -2.0, 30.0, -300.0, 700.0):
-        with mpmath.workdps(40):
+    for z in (0.0, 1e-12, -1e-9, 9.9e-4, 1.1e-3, -2.0, 30.0, -300.0, 700.0, -701.0, -1e5, -1e200):
+        with mpmath.workdps(60):
             t = mpmath.mpf(z)
             exact = t / mpmath.expm1(t) if z else mpmath.mpf(1)
-            slope = mpmath.diff(lambda t: t / mpmath.expm1(t), t) if abs(z) > 1e-6 else mpmath.mpf(-0.5) + t / 6
+            slope = 1 / mpmath.expm1(t) - t * mpmath.exp(t) / mpmath.expm1(t) ** 2 if z else mpmath.mpf(-0.5)
         assert bernoulli(np.array(z)) == pytest.approx(float(exact), rel=1e-14)
         assert bernoulli_slope(np.array(z)) == pytest.approx(float(slope), rel=1e-10)
+    for z in (701.0, 1e5, 1e200):
+        assert 0 <= bernoulli(np.array(z)) < z * 1e-300
+        assert abs(bernoulli_slope(np.array(z))) < z * 1e-300
+
+
+def test_a_weak_entropy_leaves_a_drift_its_speed():
+    x, h = line(400, -2, 2)
+    flow = grid_flow(Entropy(1e-6) + HARMONIC, normal(x, 1, 0.01), [0, 1], domain=(-2, 2))
+    assert h * np.sum(x * flow.density[-1]) == pytest.approx(np.exp(-1), abs=2 * h)
+
+
+def test_a_weak_entropy_beside_a_nonlinear_diffusion_costs_no_more_steps():
+    x, h = line(200, -2, 2)
+    start = np.where(abs(x) < 0.5, 1.0, 0.0)
+    with_it = grid_flow(Entropy(1e-6) + Internal(3), start, [0, 1], domain=(-2, 2))
+    without = grid_flow(Internal(3), start, [0, 1], domain=(-2, 2))
+    assert with_it.steps == 100  # as many as were asked for: none is halved
+    assert h * np.sum(np.abs(with_it.density[-1] - without.density[-1])) < 2 * h
+
+
+@pytest.mark.parametrize("weight", [1e-300, 5e-324])
+def test_an_entropy_of_any_weight_warns_of_nothing(weight):
+    x, _ = line(50, -2, 2)
+    flow = grid_flow(Entropy(weight) + HARMONIC, normal(x, 1, 0.1), [0, 0.1], domain=(-2, 2))
+    assert np.isfinite(flow.density).all()
+    assert flow.status == ("converged" if weight == 1e-300 else "stopped")
 
 
 def test_limited_fluxes_leave_nothing_negative_and_lose_nothing():
