@@ -1,6 +1,10 @@
-"""How fast are softmax, sparsemax and entmax of many rows, beside those of torch and the package entmax?"""
+"""How fast are softmax, sparsemax and entmax of many rows, beside those of torch and the package entmax?
+
+With masks and temperatures, over the largest entries and against soft targets too, and their gradients.
+"""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +32,7 @@ def cases(quick: bool) -> Iterator[Case]:
         for alpha in (1.25, 1.3):
             targets = [Target("lina", "entmax_bisect", 40, error_factor=1), Target("lina", "torch softmax", 1 / 2.5)]
             yield Case(f"entmax {alpha:g}, {size}", forward(x, alpha), error_of(x, alpha), targets)
+        yield from with_gradients(x, size)
 
 
 def softmax_of(x: np.ndarray) -> dict[str, Callable[[], Any]]:
@@ -154,9 +159,61 @@ def gradient_error(x: np.ndarray) -> Callable[[Any], float]:
     return lambda found: float(np.max(np.abs(found[:_JUDGED] - expected)))
 
 
+def with_gradients(x: np.ndarray, size: str) -> Iterator[Case]:
+    """Yield the value and the gradient of a weighted sum, of mappings with options and of a loss: two arrays."""
+    rng, n = np.random.default_rng(2), x.shape[1]
+    mask, k = torch.from_numpy(rng.random(x.shape) < 0.7), max(1, n // 100)
+    weights = torch.from_numpy(rng.standard_normal(x.shape).astype(np.float32))
+    y = torch.softmax(weights, -1)
+
+    def largest(t: torch.Tensor) -> torch.Tensor:
+        values, places = torch.topk(t, k, dim=-1)
+        return torch.zeros_like(t).scatter(-1, places, torch.softmax(values, -1))
+
+    def entropy(t: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(t, y.to(t.dtype), reduction="none")[:, None]
+
+    def masked(t: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(torch.where(mask, t, -torch.inf) / 0.7, -1)
+
+    def entmax15(t: torch.Tensor) -> torch.Tensor:
+        return package().entmax15(t, dim=-1)  # type: ignore[no-any-return]
+
+    pairs: dict[str, tuple[Callable[..., Any], Callable[..., Any], float]] = {
+        "masked softmax at 0.7": (lambda t: lina.simplex.softmax(t, where=mask, temperature=0.7), masked, 1),
+        f"softmax of the {k} largest": (lambda t: lina.simplex.topk_softmax(t, k), largest, 1 / 2),
+        "cross-entropy of soft targets": (lambda t: lina.simplex.cross_entropy(t, y)[:, None], entropy, 1 / 2.5),
+    }
+    if package() is not None:
+        pairs["entmax 1.5"] = (lina.simplex.entmax, entmax15, 10)
+    for name, (mine, peer, target) in pairs.items():
+        runs = {"lina": value_and_gradient(mine, x, weights), "peer": value_and_gradient(peer, x, weights)}
+        expected = value_and_gradient(peer, x.astype(np.float64), weights.double())()
+        judge = partial(largest_difference, expected)
+        yield Case(f"{name}, forward and backward, {size}", runs, judge, [Target("lina", "peer", target)])
+
+
+def value_and_gradient(mapping: Callable[[torch.Tensor], torch.Tensor], x: np.ndarray, w: torch.Tensor) -> Any:
+    """Return the call that makes the mapping of ``x`` and the gradient of its sum weighted by ``w``."""
+    tensor = torch.from_numpy(x).requires_grad_()
+
+    def call() -> tuple[np.ndarray, np.ndarray]:
+        p = mapping(tensor)
+        (gradient,) = torch.autograd.grad(p, tensor, w[:, : p.shape[1]])
+        return p.detach().numpy(), gradient.numpy()
+
+    return call
+
+
+def largest_difference(expected: tuple[np.ndarray, ...], found: tuple[np.ndarray, ...]) -> float:
+    """Return the largest difference of two pairs of arrays."""
+    return max(float(np.max(np.abs(a - b))) for a, b in zip(found, expected, strict=True))
+
+
 QUESTION = Question(
     "How fast are softmax, sparsemax and entmax of many rows, beside those of torch and the package entmax?",
     cases,
     "largest error",
-    "The error is that of 32 rows against float64; the copy, and softmax beside sparsemax, answer another question.",
+    "The error is that of 32 rows (with gradients: of all) against float64; the peer is torch, or the package entmax. "
+    "The copy, and softmax beside sparsemax, answer another question.",
 )

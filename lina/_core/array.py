@@ -7,7 +7,9 @@ device, of dtype float32, float64, complex64 or complex128, and checked.
 import math
 import operator
 import sys
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_dask_array, is_jax_array, is_numpy_array
@@ -16,7 +18,10 @@ from lina._core.errors import GradientError
 from lina._core.kernels import kernel
 
 _EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52, "complex64": 2.0**-23, "complex128": 2.0**-52}
+# numpy takes microseconds to spell the name of a dtype
+_NUMPY_NAMES = {np.dtype(name): name for name in (*_EPSILON, "bool", "int64")}
 _RUN = 1024  # entries added at a stretch
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _HALF = {"float16": "float32", "bfloat16": "float32", "complex32": "complex64"}
 
 
@@ -157,6 +162,22 @@ def refuse_gradient(function: str, **arrays: Any) -> None:
             raise GradientError(f"{function} has no gradient with respect to {name}: {wanted}")
 
 
+def in_full_precision(function: _Function) -> _Function:
+    """Return a function whose products of tensors torch.autocast does not round to half precision."""
+
+    @wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
+        torch = sys.modules.get("torch")
+        given = (*args, *options.values())
+        devices = [] if torch is None else [x.device.type for x in given if isinstance(x, torch.Tensor)]
+        if torch is None or not devices or not torch.is_autocast_enabled(devices[0]):
+            return function(*args, **options)
+        with torch.autocast(devices[0], enabled=False):
+            return function(*args, **options)
+
+    return cast("_Function", run)
+
+
 def _has_tangent(torch: Any, x: Any) -> bool:
     """Whether ``x`` is a tensor that carries a derivative in forward mode."""
     try:
@@ -236,8 +257,9 @@ def safe_range(dtype: Any) -> tuple[float, float]:
 
 def dtype_name(x: Any) -> str:
     """Return "float64" and so on for an array or a dtype of any library."""
-    text = str(getattr(x, "dtype", x))
-    return text.rpartition(".")[2]
+    dtype = getattr(x, "dtype", x)
+    known = _NUMPY_NAMES.get(dtype) if isinstance(dtype, np.dtype) else None
+    return str(dtype).rpartition(".")[2] if known is None else known
 
 
 def epsilon(x: Any) -> float:

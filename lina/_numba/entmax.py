@@ -27,6 +27,7 @@ from lina._numba.project_simplex import (
     top_blocks,
     write_blocks,
 )
+from lina._numba.side_by_side import WIDTH, load_rows, raise_to_power, solve_rows
 from lina._numba.softmax import exponential
 
 MOST_STEPS = 100
@@ -34,6 +35,8 @@ MOST_STEPS = 100
 MOST_FACTORS = 16
 # From so many candidates on those that a first step excludes are worth taking out.
 COMPACT = 64
+# Up to this length rows of a whole power are solved side by side.
+SHORT = 256
 _ENTRIES_WORTH_A_THREAD = 50_000
 
 
@@ -45,8 +48,47 @@ def entmax(x: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     x, alphas = read_only(x), alpha.astype(np.float64)
     keys, out = as_keys(x), np.empty_like(x)
     smallest = _ENTRIES_WORTH_A_THREAD // x.shape[1] + 1
-    run_rows(lambda start, stop: _entmax_rows(x, keys, alphas, out, start, stop), x.shape[0], smallest=smallest)
+    rows_of = _short_rows if x.shape[1] <= SHORT else _entmax_rows
+    run_rows(lambda start, stop: rows_of(x, keys, alphas, out, start, stop), x.shape[0], smallest=smallest)
     return out
+
+
+@njit
+def _short_rows(x, keys, alpha, out, start, stop):
+    """Write the entmax of short rows: neighbours with the same whole power side by side, others one by one."""
+    while start < stop:
+        end, power = start, whole_power(alpha[start] - 1.0)
+        while end < stop and (alpha[end] == alpha[start] or whole_power(alpha[end] - 1.0) == power):
+            end += 1
+        if power == 0:
+            _entmax_rows(x, keys, alpha, out, start, end)
+        else:
+            _whole_rows(x, alpha, power, out, start, end)
+        start = end
+
+
+@njit
+def _whole_rows(x, alpha, power, out, start, stop):
+    n, precise = x.shape[1], 0.0 if power == 1 else 1e-4 if x.itemsize == 4 else 1e-8
+    buffer, tops = np.empty(n * WIDTH), np.empty(WIDTH)
+    for i in range(start, stop, WIDTH):
+        width = min(WIDTH, stop - i)
+        z, top = buffer[: n * width].reshape(n, width), tops[:width]
+        load_rows(x[i : i + width], z, top)
+        e, active = alpha[i : i + width] - 1.0, np.empty(width)
+        for w in range(width):
+            active[w] = 1.0 if math.isfinite(top[w]) else 0.0
+        for j in range(n):
+            for w in range(width):
+                z[j, w] *= e[w]
+        d = solve_rows(z, e, power, precise, active)
+        raise_to_power(z, power, d)
+        for w in range(width):
+            if math.isfinite(top[w]):
+                for j in range(n):
+                    out[i + w, j] = z[j, w]
+            else:
+                share(x[i + w], top[w], 1.0, out[i + w])
 
 
 @njit
@@ -96,6 +138,8 @@ def _softmax_row(x, top, work, lanes, out):
 @njit
 def whole_power(e):
     """Return 1 / e where that is a small whole number up to rounding, 0 elsewhere."""
+    if not 0.0 < e <= 1.5:
+        return 0
     power = round(1.0 / e)
     return power if 1 <= power <= MOST_FACTORS and abs(1.0 / e - power) <= 1e-14 * power else 0
 

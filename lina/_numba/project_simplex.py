@@ -15,6 +15,7 @@ import numpy as np
 
 from lina._core.threads import run_rows
 from lina._numba.jit import njit
+from lina._numba.side_by_side import WIDTH, load_rows, solve_rows
 
 # A sum is kept as LANES sums side by side: so it vectorises although each keeps its order.
 LANES = 64
@@ -30,8 +31,8 @@ GROUP = 64
 # The share of entries among the candidates from which on they are not worth a copy.
 DENSE = 0.2
 ENTRIES_WORTH_A_THREAD = 100_000
-# Rows up to this length are read entry by entry: blocks and flags would cost more than they spare.
-SHORT = 64
+# Up to this length many rows are solved at a time: blocks and flags would cost more than they spare.
+SHORT = 128
 
 
 def project_simplex(x: np.ndarray, radius: np.ndarray) -> np.ndarray:
@@ -205,27 +206,25 @@ def _project_rows(x, keys, radius, out, start, stop):
 @njit
 def _project_short_rows(x, radius, out, start, stop):
     n = x.shape[1]
-    lanes, z, part = np.empty(LANES), np.empty(n + 1), np.empty(n // 8 + 1)
-    for i in range(start, stop):
-        top, r = largest_or_nan(x[i]), radius[i]
-        if not math.isfinite(top) or not math.isfinite(r):
-            share(x[i], top, r, out[i])
-            continue
-        kept = 0
+    buffer, tops = np.empty(n * WIDTH), np.empty(WIDTH)
+    for i in range(start, stop, WIDTH):
+        width = min(WIDTH, stop - i)
+        z, top, r = buffer[: n * width].reshape(n, width), tops[:width], radius[i : i + width]
+        load_rows(x[i : i + width], z, top)
+        active = np.empty(width)
+        for w in range(width):
+            active[w] = 1.0 if math.isfinite(top[w]) and 0.0 < r[w] < np.inf else 0.0
         for j in range(n):
-            z[kept] = np.float64(x[i, j]) - top
-            kept += z[kept] > -r
-        write(x[i], top, r * threshold(z, kept, r, -r, part, lanes), out[i])
-
-
-@njit
-def largest_or_nan(x):
-    """Return the largest entry of a short row, or NaN if there is one."""
-    top, known = x[0], True
-    for j in range(x.shape[0]):
-        top = x[j] if x[j] > top else top
-        known = known & (x[j] == x[j])
-    return np.float64(top) if known else np.nan
+            for w in range(width):
+                z[j, w] /= r[w]
+        d = solve_rows(z, np.ones(width), 1, 0.0, active)
+        for w in range(width):
+            if math.isfinite(top[w]) and math.isfinite(r[w]):
+                for j in range(n):
+                    p = (np.float64(x[i + w, j]) - top[w]) - r[w] * -d[w]
+                    out[i + w, j] = p if p > 0.0 else 0.0
+            else:
+                share(x[i + w], top[w], r[w], out[i + w])
 
 
 @njit

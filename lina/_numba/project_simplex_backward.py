@@ -20,10 +20,15 @@ def project_simplex_backward(p: np.ndarray, g: np.ndarray) -> np.ndarray:
 def _centre_rows(p, g, out, start, stop):
     lanes = np.empty(LANES)
     for i in range(start, stop):
-        count = 0
+        count, total = 0, 0.0
         for j in range(p.shape[1]):
             count += p[i, j] > 0.0
-        mean = p.dtype.type(_sum_where(p[i], g[i], lanes) / max(count, 1))
+        if p.shape[1] >= LANES:
+            total = _sum_where(p[i], g[i], lanes)
+        else:  # a call costs more than a few entries
+            for j in range(p.shape[1]):
+                total += np.float64(g[i, j]) if p[i, j] > 0.0 else 0.0
+        mean = p.dtype.type(total / max(count, 1))
         for j in range(p.shape[1]):
             value = g[i, j] - mean
             out[i, j] = value if p[i, j] > 0.0 else p.dtype.type(0.0)

@@ -34,6 +34,18 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return out
 
 
+def masked_softmax(x: np.ndarray, mask: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Return the softmax of x / heat over the entries of each row where ``mask`` is True, and 0 elsewhere.
+
+    ``mask`` is (rows, n), ``heat`` (rows,) of the dtype of ``x``. A row left out altogether is 0; a row with a NaN
+    among its entries or for its heat, or without an entry above -inf, is NaN; entries +inf share 1.
+    """
+    x, heat = read_only(x), read_only(heat)
+    mask, keys, out = read_only(mask), as_keys(x), np.empty_like(x)
+    _run(lambda start, stop: _masked_rows(x, mask, heat, keys, out, start, stop), x)
+    return out
+
+
 def log_softmax(x: np.ndarray) -> np.ndarray:
     """Return the logarithm of the same, 0 at the largest entry only where all others are without weight."""
     x = read_only(x)
@@ -51,6 +63,14 @@ def log_normaliser(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     keys, tops, above = as_keys(x), np.empty((x.shape[0], 1), x.dtype), np.empty((x.shape[0], 1), x.dtype)
     _run(lambda start, stop: _normaliser_rows(x, keys, tops, above, start, stop), x)
     return tops, above
+
+
+def soft_cross_entropy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return -sum y log softmax(x) of rows (rows, n) of one dtype, (rows, 1); entries with y = 0 do not count."""
+    x, y = read_only(x), read_only(y)
+    keys, out = as_keys(x), np.empty((x.shape[0], 1), x.dtype)
+    _run(lambda start, stop: _cross_entropy_rows(x, y, keys, out, start, stop), x)
+    return out
 
 
 def _run(task, x):
@@ -83,6 +103,26 @@ def _softmax_row(x, top, lanes, out):
 
 
 @njit
+def _masked_rows(x, mask, heat, keys, out, start, stop):
+    bits, lanes = np.empty(1, dtype=keys.dtype), np.empty(LANES, dtype=x.dtype)
+    row, top = np.empty(x.shape[1], dtype=keys.dtype), bits.view(x.dtype)
+    z, zero, low = row.view(x.dtype), x.dtype.type(0.0), x.dtype.type(-np.inf)
+    for i in range(start, stop):
+        for j in range(x.shape[1]):
+            z[j] = x[i, j] if mask[i, j] else low
+        largest(row, bits)
+        first = top[0] if heat[i] > 0.0 else x.dtype.type(np.nan)
+        if math.isfinite(first) and heat[i] != 1.0:
+            for j in range(x.shape[1]):
+                z[j] = (z[j] - first) / heat[i]
+            first = zero
+        _softmax_row(z, first, lanes, out[i])
+        if not math.isfinite(first):  # otherwise what is left out is 0 already
+            for j in range(x.shape[1]):
+                out[i, j] = out[i, j] if mask[i, j] else zero
+
+
+@njit
 def _log_softmax_rows(x, keys, out, start, stop):
     bits, lanes, work = np.empty(1, dtype=keys.dtype), np.empty(LANES, dtype=x.dtype), np.empty(BLOCK, dtype=x.dtype)
     tops = bits.view(x.dtype)
@@ -105,6 +145,39 @@ def _normaliser_rows(x, keys, tops, above, start, stop):
         largest(keys[i], bits)
         tops[i, 0] = found[0]
         above[i, 0] = _log_sum(x[i], found[0], work, lanes)
+
+
+@njit
+def _cross_entropy_rows(x, y, keys, out, start, stop):
+    bits, lanes, work = np.empty(1, dtype=keys.dtype), np.empty(LANES, dtype=x.dtype), np.empty(BLOCK, dtype=x.dtype)
+    found, sums = bits.view(x.dtype), np.empty(LANES)
+    for i in range(start, stop):
+        largest(keys[i], bits)
+        out[i, 0] = _expected_excess(x[i], y[i], found[0], _log_sum(x[i], found[0], work, lanes), sums)
+
+
+@njit
+def _expected_excess(x, y, top, above, lanes):
+    """Return sum y (above - (x - top)), where an infinite term counts only where y is not 0."""
+    value, whole = 0.0, x.shape[0] // LANES * LANES
+    if whole > 0:
+        for j in range(LANES):
+            lanes[j] = 0.0
+        points, weights = x[:whole].reshape(-1, LANES), y[:whole].reshape(-1, LANES)
+        for b in range(points.shape[0]):
+            for j in range(LANES):
+                lanes[j] += _excess(points[b, j], weights[b, j], top, above)
+        value = fold(lanes)
+    for j in range(whole, x.shape[0]):
+        value += _excess(x[j], y[j], top, above)
+    return value
+
+
+@njit
+def _excess(x, y, top, above):
+    below = np.float64(x) - np.float64(top) if x != top else 0.0  # 0 also where both are infinite
+    term = np.float64(y) * (above - below)
+    return term if y != 0.0 else 0.0
 
 
 @njit

@@ -19,6 +19,7 @@ from lina.simplex._rows import (
     take_at,
     tempered,
     to_rows,
+    worth_calling,
 )
 from lina.simplex._softmax import log_normaliser_rows, softmax_rows
 from lina.simplex._target import Target, dense, expected, less_target, open_target
@@ -223,7 +224,7 @@ def sparse_softmax_loss(
         z = offset(xp, z, largest(xp, z))
         keep = keep_topk(xp, detach(z), check_rank(k, z.shape[-1], what="n"))
         keep = keep | (dense(xp, aim, z) > 0) if include_target else keep
-        inside = xp.where(keep | xp.isnan(z), z, -math.inf)
+        inside = xp.where(keep, z, -math.inf)
         return _above_target(xp, z, aim, *log_normaliser_rows(xp, inside)), lambda: softmax_rows(xp, inside)
 
     return _row_losses(x, target, loss, axis, where, temperature, ignore_index, reduction, return_gradient)
@@ -279,12 +280,21 @@ def assemble(xp: Any, x: Any, axis: int, counted: Any, value: Any, gradient: Any
 
 def cross_entropy_rows(xp: Any, z: Any, target: Target) -> tuple[Any, Callable[[], Any]]:
     """Return the cross-entropies of the rows ``z`` (rows, n), (rows, 1), and what returns their softmax."""
-    fast = kernel("cross_entropy", xp) if target.index is not None else None
+    if target.index is None:
+        soft = worth_calling("soft_cross_entropy", xp, z)
+        value = soft_cross_entropy(xp, z, target.y) if soft is None else soft(z, target.y)
+        return value, lambda: softmax_rows(xp, z)
+    fast = kernel("cross_entropy", xp)
     if fast is not None:
         value = xp.where(target.right, fast(z, target.index), math.nan)
     else:
         value = _above_target(xp, z, target, *log_normaliser_rows(xp, z))
     return value, lambda: softmax_rows(xp, z)
+
+
+def soft_cross_entropy(xp: Any, z: Any, y: Any) -> Any:
+    """Return the cross-entropies (rows, 1) of the rows ``z`` against distributions ``y``, both (rows, n)."""
+    return _above_target(xp, z, Target(y), *log_normaliser_rows(xp, z))
 
 
 def _above_target(xp: Any, z: Any, target: Target, top: Any, above: Any) -> Any:

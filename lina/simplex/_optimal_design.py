@@ -182,7 +182,7 @@ class _Design:
         self.longest = math.sqrt(scalar(xp.max(xp.sum(self.Q**2, axis=1))))
         logs = np.concatenate([np.log(np.abs(np.diagonal(host(R)))), np.log(units)])
         self.shift, self.shift_noise = -2 * float(np.sum(logs)), 2 * self.eps * float(np.sum(np.abs(logs)))
-        self.unit = float(units.max())
+        self.unit = float(units.min())  # the trace is that of the smallest: those of the others may be out of range
         self.root, self.K, self.inverse_noise = None, None, 0.0
         if criterion == "A":  # trace M^-1 = trace root' (sum w q q')^-1 root
             inverse, noise = _refined_inverse(host(R), self.eps)

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from lina._core.array import is_lazy
+from lina._core.kernels import kernel
 from lina.simplex._project_simplex import centred, open_pair
 from lina.simplex._rows import (
     best_real,
@@ -26,7 +27,14 @@ _INFINITE = {"float32": 2.0**126, "float64": 2.0**1020}
 
 
 def project_capped_simplex(
-    x: Any, *, lower: Any = 0.0, upper: Any = 1.0, total: Any = 1.0, axis: int = -1, where: Any = None
+    x: Any,
+    *,
+    lower: Any = 0.0,
+    upper: Any = 1.0,
+    total: Any = 1.0,
+    axis: int = -1,
+    where: Any = None,
+    return_threshold: bool = False,
 ) -> Any:
     """Project onto the capped simplex: the p between ``lower`` and ``upper``, of sum ``total``, nearest to ``x``.
 
@@ -45,11 +53,16 @@ def project_capped_simplex(
         The axis along which p sums to ``total``, default the last.
     where : array of bool, optional
         Entries outside are left out: there p is exactly 0, whatever the bounds. Broadcasts to the shape of ``x``.
+    return_threshold : bool
+        Also return tau and the number of free entries, lower < p < upper, in the shape of ``x`` without ``axis``. Where
+        none is free many tau give p: it is the largest of them, or the least where all entries are at ``lower``.
 
     Returns
     -------
     p : array, shape of ``x``
-        A row that ``where`` leaves out altogether is 0.
+        A row that ``where`` leaves out altogether is 0, its tau -inf.
+    tau, free : array
+        Only with ``return_threshold=True``.
 
     Raises
     ------
@@ -63,7 +76,8 @@ def project_capped_simplex(
     Notes
     -----
     Entries +inf are at their upper bound and entries -inf at their lower one, unless the sum has to come from them; a
-    row with a NaN is NaN. Single precision is summed in double; the error is a few eps of the largest abs(x - tau) of
+    row with a NaN is NaN. Beyond 2^1020 in size (2^126 where the library has no float64) entries count as infinite.
+    Single precision is summed in double; the error is a few eps of the largest abs(x - tau) of
     an entry between its bounds, and of ``total`` over the number of these entries. With numbers for finite bounds
     Newton's method, 10 to 20 passes on most input; otherwise, and where there is no kernel, a search among the sorted
     2 n breakpoints of the sum, log2(2 n) passes. No certificate.
@@ -81,6 +95,9 @@ def project_capped_simplex(
     >>> from lina.simplex import project_capped_simplex
     >>> project_capped_simplex(np.array([3.0, 1.0, 0.5, -1.0]), total=2.0)
     array([1.  , 0.75, 0.25, 0.  ])
+    >>> p, tau, free = project_capped_simplex(np.array([3.0, 1.0, 0.5, -1.0]), total=2.0, return_threshold=True)
+    >>> float(tau), int(free)
+    (0.25, 2)
     """
     xp, x = open_real(x=x)
     axis, mask = check_axis(x, axis), check_mask(xp, where, x)
@@ -94,7 +111,25 @@ def project_capped_simplex(
     with quiet(x):
         fits = _fits(xp, low, high, sums, x.shape[axis])
         p = xp.where(fits, _project(xp, rows, low, high, sums), math.nan)
-    return from_rows(xp, p if mask is None else xp.where(mask, p, 0.0), tuple(x.shape), axis)
+    found = from_rows(xp, p if mask is None else xp.where(mask, p, 0.0), tuple(x.shape), axis)
+    if not return_threshold:
+        return found
+    shape = (*x.shape[:axis], *x.shape[axis + 1 :])
+    return found, *(xp.reshape(each, shape) for each in _threshold(xp, rows, p, low, high, mask))
+
+
+def _threshold(xp: Any, x: Any, p: Any, low: Any, high: Any, mask: Any) -> tuple[Any, Any]:
+    """Return (tau, free) of the projections ``p`` of the rows of ``x``, both (rows,).
+
+    The difference x - p is tau at a free entry, at least tau at the upper bound and at most tau at the lower one.
+    """
+    with quiet(x):
+        excess = x - p
+    inside = p > low if mask is None else mask & (p > low)
+    least = xp.min(xp.where(inside, excess, math.inf), axis=-1)
+    highest = xp.max(excess if mask is None else xp.where(mask, excess, -math.inf), axis=-1)
+    tau = xp.where(xp.any(inside, axis=-1), least, highest)
+    return tau, xp.sum(xp.astype(inside & (p < high), xp.int64), axis=-1)
 
 
 def _bound(xp: Any, bound: Any, x: Any, axis: int, name: str) -> Any:
@@ -119,18 +154,24 @@ def _fits(xp: Any, low: Any, high: Any, sums: Any, n: int) -> Any:
 
 
 def _project(xp: Any, rows: Any, low: Any, high: Any, sums: Any) -> Any:
-    """Return the projections of the ``rows`` (rows, n): by a kernel those that it can do."""
+    """Return the projections of the ``rows`` (rows, n), whose ``sums`` are (rows, 1)."""
+    own = kernel("project_between", xp)
+    return project_between(xp, rows, low, high, sums) if own is None else own(rows, low, high, sums)
+
+
+def project_between(xp: Any, rows: Any, low: Any, high: Any, sums: Any) -> Any:
+    """Return the same: by a kernel those rows that it can do."""
     fast = worth_calling("project_capped_simplex", xp, rows)
     numbers = low.shape == high.shape == (1, 1)
     if fast is None or not numbers or not bool(xp.isfinite(low - high)[0, 0]):
-        return _capped_rows(xp, rows, low, high, sums)
+        return capped_rows(xp, rows, low, high, sums)
     p, left = fast(rows, float(low[0, 0]), float(high[0, 0]), sums[:, 0])
     if left.any():
-        p[left] = _capped_rows(xp, rows[left], low, high, sums[left])
+        p[left] = capped_rows(xp, rows[left], low, high, sums[left])
     return p
 
 
-def _capped_rows(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> Any:
+def capped_rows(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> Any:
     """Return the projections of the rows of ``x`` (rows, n)."""
     wide = best_real(xp)
     limit = _INFINITE["float64" if wide != xp.float32 else "float32"]

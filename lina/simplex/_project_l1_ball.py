@@ -4,11 +4,11 @@ import math
 from typing import Any
 
 from lina._core.array import epsilon, is_lazy
-from lina.simplex._project_simplex import open_pair, project_rows
+from lina.simplex._project_simplex import open_pair, project_rows, threshold
 from lina.simplex._rows import check_axis, from_rows, is_torch, open_real, over_rows, per_row, quiet, to_rows
 
 
-def project_l1_ball(x: Any, radius: Any = 1.0, *, axis: int = -1) -> Any:
+def project_l1_ball(x: Any, radius: Any = 1.0, *, axis: int = -1, return_threshold: bool = False) -> Any:
     """Project onto the l1 ball: the p with sum abs(p) <= ``radius`` along an axis that is nearest to ``x``.
 
     Inside the ball x itself, outside sign(x) times the projection of abs(x) onto the simplex: soft thresholding.
@@ -21,10 +21,15 @@ def project_l1_ball(x: Any, radius: Any = 1.0, *, axis: int = -1) -> Any:
         Not negative and finite; an array broadcasts to the shape of ``x`` without ``axis`` or with 1 there.
     axis : int
         The axis along which the norm is taken, default the last.
+    return_threshold : bool
+        Also return tau, by which p = sign(x) max(abs(x) - tau, 0), and the number of entries of p that are not 0, in
+        the shape of ``x`` without ``axis``. Inside the ball tau is 0.
 
     Returns
     -------
     p : array, shape of ``x``
+    tau, support : array
+        Only with ``return_threshold=True``.
 
     Raises
     ------
@@ -52,6 +57,9 @@ def project_l1_ball(x: Any, radius: Any = 1.0, *, axis: int = -1) -> Any:
     array([ 0.75, -0.25,  0.  ])
     >>> project_l1_ball(np.array([0.25, -0.5, 0.25]))
     array([ 0.25, -0.5 ,  0.25])
+    >>> p, tau, support = project_l1_ball(np.array([1.0, -0.5, 0.25]), return_threshold=True)
+    >>> float(tau), int(support)
+    (0.25, 2)
     """
     xp, x = open_real(x=x)
     axis = check_axis(x, axis)
@@ -65,7 +73,8 @@ def project_l1_ball(x: Any, radius: Any = 1.0, *, axis: int = -1) -> Any:
         known = not is_lazy(inside) and not is_torch(inside)
         return p if known and not bool(xp.any(inside)) else xp.where(inside, values, p)
 
-    return over_rows(xp, x, rows, axis=axis)
+    p = over_rows(xp, x, rows, axis=axis)
+    return (p, *threshold(xp, xp.abs(x), xp.abs(p), axis, None)) if return_threshold else p
 
 
 def project_l1_ball_vjp(p: Any, cotangent: Any, *, radius: float = 1.0, axis: int = -1) -> Any:

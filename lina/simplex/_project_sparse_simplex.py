@@ -4,12 +4,12 @@ import math
 from typing import Any
 
 from lina._core.array import check_rank
-from lina.simplex._project_simplex import project_rows
+from lina.simplex._project_simplex import project_rows, threshold
 from lina.simplex._rows import check_axis, detach, open_real, over_rows, per_row
 from lina.simplex._truncated_softmax import keep_topk
 
 
-def project_sparse_simplex(x: Any, k: int, radius: Any = 1.0, *, axis: int = -1) -> Any:
+def project_sparse_simplex(x: Any, k: int, radius: Any = 1.0, *, axis: int = -1, return_threshold: bool = False) -> Any:
     """Project onto the k-sparse simplex: the p >= 0 of sum ``radius`` with at most ``k`` entries nearest to ``x``.
 
     The k largest entries, projected onto their simplex; among equal entries the first ones are kept.
@@ -25,10 +25,15 @@ def project_sparse_simplex(x: Any, k: int, radius: Any = 1.0, *, axis: int = -1)
         with 1 there.
     axis : int
         The axis along which p sums to ``radius``, default the last.
+    return_threshold : bool
+        Also return tau, by which p = max(x - tau, 0) on the k entries, and the number of entries of p that are not 0,
+        in the shape of ``x`` without ``axis``.
 
     Returns
     -------
     p : array, shape of ``x``
+    tau, support : array
+        Only with ``return_threshold=True``.
 
     Raises
     ------
@@ -54,6 +59,9 @@ def project_sparse_simplex(x: Any, k: int, radius: Any = 1.0, *, axis: int = -1)
     >>> from lina.simplex import project_sparse_simplex
     >>> project_sparse_simplex(np.array([0.25, 0.5, 0.5, 0.5]), 2)
     array([0. , 0.5, 0.5, 0. ])
+    >>> p, tau, support = project_sparse_simplex(np.array([0.25, 0.5, 0.75]), 2, return_threshold=True)
+    >>> float(tau), int(support)
+    (0.125, 2)
     """
     xp, x = open_real(x=x)
     axis = check_axis(x, axis)
@@ -61,7 +69,8 @@ def project_sparse_simplex(x: Any, k: int, radius: Any = 1.0, *, axis: int = -1)
     radii = per_row(xp, radius, x, axis, "radius", lambda r: r >= 0, "finite and not negative")
 
     def rows(values: Any) -> Any:
-        keep = keep_topk(xp, detach(values), k) | xp.isnan(values)
+        keep = keep_topk(xp, detach(values), k)
         return project_rows(xp, xp.where(keep, values, -math.inf), radii)
 
-    return over_rows(xp, x, rows, axis=axis)
+    p = over_rows(xp, x, rows, axis=axis)
+    return (p, *threshold(xp, x, p, axis, None)) if return_threshold else p

@@ -197,9 +197,8 @@ def _device(x: Any) -> Any:
 
 def worth_calling(operation: str, xp: Any, x: Any) -> Callable[..., Any] | None:
     """Return the kernel of ``operation`` where there is one and ``x`` is large enough for its compilation to pay."""
-    fast = kernel(operation, xp)
     least = _WORTH_COMPILING_ROOTS if operation == "entmax" else WORTH_COMPILING
-    return fast if fast is not None and (is_torch(x) or math.prod(x.shape) >= least) else None
+    return kernel(operation, xp) if is_torch(x) or math.prod(x.shape) >= least else None
 
 
 def detach(x: Any) -> Any:

@@ -20,10 +20,11 @@ from lina.simplex._rows import (
     offset,
     open_real,
     over_temperature,
+    quiet,
     to_rows,
 )
 from lina.simplex._softmax import weighted_centred
-from lina.simplex._truncated_softmax import keep_topk
+from lina.simplex._truncated_softmax import keep_topk, kth_largest
 
 REGULARIZERS = ("quadratic", "entropic")
 
@@ -173,10 +174,13 @@ def _relative(xp: Any, rows: Any, k: int, divisor: Any) -> Any:
     """Return the rows relative to their k-th largest entries, over the temperature, in the widest type."""
     rows = xp.astype(rows, best_real(xp))
     values = detach(rows)
-    edge = xp.min(xp.where(keep_topk(xp, values, k), values, math.inf), axis=-1, keepdims=True)
+    edge = kth_largest(xp, values, k)
     z = xp.where(rows == -math.inf, rows, offset(xp, rows, edge))
     z = xp.where(xp.any(xp.isnan(values), axis=-1, keepdims=True), math.nan, z)
-    return z if divisor is None else divided(xp, z, xp.astype(divisor, z.dtype)[:, None])
+    if divisor is None:
+        return z
+    with quiet(z):  # what overflows is as far from the k-th entry as it need be
+        return divided(xp, z, xp.astype(divisor, z.dtype)[:, None])
 
 
 def _quadratic(xp: Any, z: Any, counts: Any, k: int) -> Any:

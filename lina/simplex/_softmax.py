@@ -71,6 +71,17 @@ def softmax(x: Any, *, axis: int = -1, where: Any = None, temperature: Any = 1.0
     xp, x = open_real(x=x)
     axis, mask = check_axis(x, axis), check_mask(xp, where, x)
     heat = check_temperature(xp, temperature, x, axis)
+    fast = None if mask is None and heat is None else worth_calling("masked_softmax", xp, x)
+    if fast is None:
+        return masked_softmax(xp, x, mask, heat, axis)
+    rows = to_rows(xp, x, axis)
+    mask = xp.ones_like(rows, dtype=xp.bool) if mask is None else to_rows(xp, mask, axis)
+    heat = xp.ones_like(rows[:, 0]) if heat is None else heat
+    return from_rows(xp, fast(rows, mask, heat), tuple(x.shape), axis)
+
+
+def masked_softmax(xp: Any, x: Any, mask: Any, heat: Any, axis: int) -> Any:
+    """Return the same in array code, of a mask in the shape of ``x`` and a temperature per row, or None for them."""
     return over_rows(xp, x, lambda rows: softmax_rows(xp, tempered(xp, rows, heat)), axis=axis, mask=mask)
 
 

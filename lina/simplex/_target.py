@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lina._core.array import dtype_name, is_lazy, open_door
+from lina._core.kernels import kernel
 from lina.simplex._rows import check_axis, is_torch, open_real, places, to_rows
 
 
@@ -94,10 +95,19 @@ def _classes(xp: Any, x: Any, index: Any, axis: int, ignore_index: Any) -> Targe
 
 
 def _distributions(xp: Any, x: Any, y: Any, axis: int) -> Target:
+    own = kernel("nan_if_negative", xp)
+    y = nan_if_negative(xp, y) if own is None else own(y)
+    return Target(to_rows(xp, xp.astype(y, x.dtype, copy=False), axis))
+
+
+def nan_if_negative(xp: Any, y: Any) -> Any:
+    """Return ``y`` with NaN for negative entries, or raise ValueError where the values can be looked at."""
     wrong = y < 0
-    if _visible(wrong) and bool(xp.any(wrong)):
+    if not _visible(wrong):
+        return xp.where(wrong, math.nan, y)
+    if bool(xp.any(wrong)):
         raise ValueError("target must not be negative")
-    return Target(to_rows(xp, xp.astype(xp.where(wrong, math.nan, y), x.dtype), axis))
+    return y
 
 
 def _visible(x: Any) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from array_api_compat import numpy as numpy_namespace
 
 from lina._core.array import check_rank, is_lazy
 from lina._core.kernels import kernel
@@ -23,16 +24,25 @@ from lina.simplex._rows import (
     offset,
     open_real,
     over_rows,
+    over_temperature,
     tempered,
 )
-from lina.simplex._softmax import softmax_jvp, softmax_vjp
+from lina.simplex._softmax import softmax_jvp, softmax_rows, softmax_vjp
 
 # The mappings are softmax wherever their entries stay, and so are their derivatives at the probabilities.
 topk_softmax_vjp = topp_softmax_vjp = threshold_softmax_vjp = softmax_vjp
 topk_softmax_jvp = topp_softmax_jvp = threshold_softmax_jvp = softmax_jvp
 
 
-def topk_softmax(x: Any, k: int, *, axis: int = -1, where: Any = None, temperature: Any = 1.0) -> Any:
+def topk_softmax(
+    x: Any,
+    k: int,
+    *,
+    axis: int = -1,
+    where: Any = None,
+    temperature: Any = 1.0,
+    return_threshold: bool = False,
+) -> Any:
     """Compute softmax over the ``k`` largest entries; the others get 0.
 
     Parameters
@@ -48,12 +58,17 @@ def topk_softmax(x: Any, k: int, *, axis: int = -1, where: Any = None, temperatu
         Entries that count, broadcast to ``x``; the others get 0, as entries -inf do.
     temperature : float or array
         ``x`` is divided by it; one for all or one per row (the shape of ``x`` without ``axis`` or with 1 there).
+    return_threshold : bool
+        Also return tau, the least x / temperature whose entry of p is not 0, and the number of these entries, in the
+        shape of ``x`` without ``axis``. Equal entries are left out where more of them would be too many.
 
     Returns
     -------
     p : array, shape of ``x``
         Non-negative, of sum 1 along ``axis``. A row with a NaN, or without an entry above -inf, is NaN; a row that
-        ``where`` leaves out altogether is 0. Entries +inf share the probability.
+        ``where`` leaves out altogether is 0, its tau -inf. Entries +inf share the probability.
+    tau, support : array
+        Only with ``return_threshold=True``.
 
     Raises
     ------
@@ -79,14 +94,25 @@ def topk_softmax(x: Any, k: int, *, axis: int = -1, where: Any = None, temperatu
     >>> from lina.simplex import topk_softmax
     >>> topk_softmax([0.0, np.log(3), -1.0, -2.0], 2)
     array([0.25, 0.75, 0.  , 0.  ])
+    >>> p, tau, support = topk_softmax([0.0, np.log(3), -1.0, -2.0], 3, return_threshold=True)
+    >>> float(tau), int(support)
+    (-1.0, 3)
     """
     xp, x = open_real(x=x)
     axis = check_axis(x, axis)
     k = check_rank(k, x.shape[axis], what="n")
-    return _truncated(xp, x, lambda z: keep_topk(xp, z, k), axis, where, temperature)
+    return _truncated(xp, x, lambda rows: keep_topk(xp, rows, k), axis, where, temperature, return_threshold)
 
 
-def topp_softmax(x: Any, p: float, *, axis: int = -1, where: Any = None, temperature: Any = 1.0) -> Any:
+def topp_softmax(
+    x: Any,
+    p: float,
+    *,
+    axis: int = -1,
+    where: Any = None,
+    temperature: Any = 1.0,
+    return_threshold: bool = False,
+) -> Any:
     """Compute softmax over the fewest entries whose probabilities sum to at least ``p``; the others get 0.
 
     Parameters
@@ -102,11 +128,15 @@ def topp_softmax(x: Any, p: float, *, axis: int = -1, where: Any = None, tempera
         Entries that count, broadcast to ``x``; the others get 0, as entries -inf do.
     temperature : float or array
         ``x`` is divided by it; one for all or one per row (the shape of ``x`` without ``axis`` or with 1 there).
+    return_threshold : bool
+        Also return tau and the number of entries that are not 0, as `topk_softmax` does.
 
     Returns
     -------
     array, shape of ``x``
         Non-negative, of sum 1 along ``axis``; NaN and infinities as in `topk_softmax`.
+    tau, support : array
+        Only with ``return_threshold=True``.
 
     Raises
     ------
@@ -135,11 +165,18 @@ def topp_softmax(x: Any, p: float, *, axis: int = -1, where: Any = None, tempera
     xp, x = open_real(x=x)
     axis = check_axis(x, axis)
     p = check_number(p, "p", lambda v: 0 < v <= 1, "in (0, 1]")
-    return _truncated(xp, x, lambda z: _keep_topp(xp, z, p), axis, where, temperature)
+    return _truncated(xp, x, lambda rows: _keep_topp(xp, rows, p), axis, where, temperature, return_threshold)
 
 
 def threshold_softmax(
-    x: Any, threshold: float, *, relative: bool = False, axis: int = -1, where: Any = None, temperature: Any = 1.0
+    x: Any,
+    threshold: float,
+    *,
+    relative: bool = False,
+    axis: int = -1,
+    where: Any = None,
+    temperature: Any = 1.0,
+    return_threshold: bool = False,
 ) -> Any:
     """Compute softmax over the entries whose softmax is at least ``threshold``; the others get 0.
 
@@ -157,11 +194,15 @@ def threshold_softmax(
         Entries that count, broadcast to ``x``; the others get 0, as entries -inf do.
     temperature : float or array
         ``x`` is divided by it; one for all or one per row (the shape of ``x`` without ``axis`` or with 1 there).
+    return_threshold : bool
+        Also return tau and the number of entries that are not 0, as `topk_softmax` does.
 
     Returns
     -------
     array, shape of ``x``
         Non-negative, of sum 1 along ``axis``; NaN and infinities as in `topk_softmax`.
+    tau, support : array
+        Only with ``return_threshold=True``.
 
     Raises
     ------
@@ -189,43 +230,52 @@ def threshold_softmax(
     xp, x = open_real(x=x)
     axis = check_axis(x, axis)
     threshold = check_number(threshold, "threshold", lambda v: 0 <= v <= 1, "in [0, 1]")
-    return _truncated(xp, x, lambda z: _keep_above(xp, z, threshold, bool(relative)), axis, where, temperature)
+    return _truncated(
+        xp, x, lambda rows: _keep_above(xp, rows, threshold, bool(relative)), axis, where, temperature, return_threshold
+    )
 
 
-def _truncated(xp: Any, x: Any, keep: Callable[[Any], Any], axis: int, where: Any, temperature: Any) -> Any:
-    """Return softmax over the entries that ``keep`` chooses from rows whose largest entry is 0."""
+def _truncated(
+    xp: Any, x: Any, keep: Callable[[Any], Any], axis: int, where: Any, temperature: Any, return_threshold: bool
+) -> Any:
+    """Return softmax over the entries that ``keep`` chooses from rows (rows, n), a NaN always being among them."""
     mask = check_mask(xp, where, x)
     divisor = check_temperature(xp, temperature, x, axis)
 
     def body(rows: Any) -> Any:
         z = tempered(xp, rows, divisor)
-        z = offset(xp, z, largest(xp, z))
-        return exp_normalised(xp, z, keep(detach(z)))
+        return softmax_rows(xp, xp.where(keep(detach(z)), z, -math.inf))
 
-    return over_rows(xp, x, body, axis=axis, mask=mask)
-
-
-def exp_normalised(xp: Any, z: Any, keep: Any) -> Any:
-    """Return exp(z) over its sum where ``keep`` and 0 elsewhere, from rows whose largest entry is 0; NaN stays."""
-    e = xp.where(keep | xp.isnan(z), xp.exp(z), 0.0)
-    return e / xp.sum(e, axis=-1, keepdims=True)
+    p = over_rows(xp, x, body, axis=axis, mask=mask)
+    if not return_threshold:
+        return p
+    inside = p != 0
+    least = xp.min(xp.where(inside, x, math.inf), axis=axis, keepdims=True)
+    least = xp.where(xp.any(inside, axis=axis, keepdims=True), least, -math.inf)  # of a row left out altogether
+    tau = xp.squeeze(over_temperature(xp, least, temperature, axis), axis=axis)
+    return p, tau, xp.sum(xp.astype(inside, xp.int64), axis=axis)
 
 
 def keep_topk(xp: Any, z: Any, k: int) -> Any:
-    """Return which entries are the ``k`` largest of their rows, the first ones of equal entries."""
+    """Return which entries are NaN or the ``k`` largest of their rows, the first ones of equal entries."""
     if k == z.shape[-1]:
         return xp.ones_like(z, dtype=xp.bool)
+    own = kernel("keep_topk", xp)
+    return first_largest(xp, z, kth_largest(xp, z, k), k) if own is None else own(z, k)
+
+
+def kth_largest(xp: Any, z: Any, k: int) -> Any:
+    """Return the k-th largest entry of each row, (rows, 1)."""
     select = kernel("kth_largest", xp)
-    edge = xp.sort(z, axis=-1, descending=True)[..., k - 1 : k] if select is None else select(z, k)
-    return _first_largest(xp, z, edge, k)
+    return xp.sort(z, axis=-1, descending=True)[..., k - 1 : k] if select is None else select(z, k)
 
 
-def _first_largest(xp: Any, z: Any, edge: Any, count: Any) -> Any:
-    """Return which ``count`` entries are the largest, ``edge`` (rows, 1) being the smallest of them."""
-    reached = z >= edge
+def first_largest(xp: Any, z: Any, edge: Any, count: Any) -> Any:
+    """Return which ``count`` entries are the largest, ``edge`` (rows, 1) being the smallest of them; NaN is, too."""
+    reached = ~(z < edge)
     if not is_lazy(z) and not is_torch(z) and bool(xp.all(_count(xp, reached) <= count)):  # no ties beyond the edge
         return reached
-    above, tied = z > edge, z == edge
+    above, tied = ~(z <= edge), z == edge
     room = count - _count(xp, above)
     return above | (tied & (_running_sum(xp, tied, xp.int32) <= room))
 
@@ -239,25 +289,39 @@ def _running_sum(xp: Any, x: Any, dtype: Any) -> Any:
     return (xp.cumulative_sum if fast is None else fast)(xp.astype(x, dtype), axis=-1)
 
 
-def _keep_topp(xp: Any, z: Any, p: float) -> Any:
+def _keep_topp(xp: Any, x: Any, p: float) -> Any:
+    """Return which entries are the fewest of their rows to hold the probability ``p``."""
     if p == 1.0:
-        return xp.ones_like(z, dtype=xp.bool)
+        return xp.ones_like(x, dtype=xp.bool)
+    z = offset(xp, x, largest(xp, x))
     ordered = xp.sort(z, axis=-1)
     tail = _running_sum(xp, xp.exp(ordered), best_real(xp))
     enough = tail > (1 - p) * tail[..., -1:]
     # where p is so small that the whole sum rounds to 1 - p of it, the largest entry still stays
     count = xp.maximum(_count(xp, enough), xp.asarray(1))
     edge = xp.min(xp.where(enough | (ordered == 0), ordered, math.inf), axis=-1, keepdims=True)
-    return _first_largest(xp, z, edge, count)
+    return first_largest(xp, z, edge, count)
 
 
-def _keep_above(xp: Any, z: Any, threshold: float, relative: bool) -> Any:
+def _keep_above(xp: Any, x: Any, threshold: float, relative: bool) -> Any:
+    """Return which entries have a probability of at least ``threshold``, or of that share of the largest one."""
+    z = offset(xp, x, largest(xp, x))
     e = xp.exp(z)
     level = threshold if relative else threshold * xp.sum(e, axis=-1, keepdims=True)
-    return (e >= level) | (z == 0)
+    return ~(e < level) | (z == 0)
 
 
 def numpy_kth_largest(z: Any, k: int) -> Any:
     """Return the k-th largest entry of each row, (rows, 1)."""
     place = z.shape[-1] - k
     return np.partition(z, place, axis=-1)[..., place : place + 1]
+
+
+def numpy_keep_topk(z: Any, k: int) -> Any:
+    """Return the same as `keep_topk` for ``k`` < n."""
+    place = z.shape[-1] - k
+    parts = np.partition(z, place, axis=-1)
+    edge = parts[..., place : place + 1]
+    if not np.any(parts[..., :place].max(axis=-1, keepdims=True) == edge):  # no ties beyond the edge
+        return ~(z < edge)
+    return first_largest(numpy_namespace, z, edge, k)

@@ -247,7 +247,7 @@ def in_unit(fields: dict[str, Any], unit: float, power: int, name: str) -> dict[
     """Return the fields of a result computed in the unit ``unit ** power``; the relative gap has none."""
     factor = unit if power > 0 else 1 / unit
     for _ in range(abs(power)):  # one after the other: the power may be beyond the range where the value is not
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             for key in ("value", "gap", "lower_bound", "multiplier", "reduced_costs"):
                 fields[key] = None if fields[key] is None else fields[key] * factor
         fields["history"] = tuple(s._replace(value=s.value * factor, gap=s.gap * factor) for s in fields["history"])

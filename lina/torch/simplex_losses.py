@@ -8,16 +8,48 @@ from array_api_compat import torch as torch_namespace
 
 from lina._core.array import refuse_gradient, to_numpy
 from lina.simplex._fenchel_young import loss_rows
+from lina.simplex._losses import soft_cross_entropy as soft_cross_entropy_body
 from lina.simplex._perturb_max import laplacian_product, probabilities
-from lina.simplex._rows import offset
+from lina.simplex._rows import offset, quiet, worth_calling
 from lina.simplex._soft_topk import entropic_weights
-from lina.simplex._softmax import log_normaliser_rows, softmax_rows, weighted_centred
+from lina.simplex._softmax import log_normaliser_rows, log_softmax_rows, softmax_rows, weighted_centred
+from lina.simplex._truncated_softmax import first_largest, numpy_keep_topk, numpy_kth_largest
 from lina.torch._op import register_op
+from lina.torch.simplex import known
+
+
+def _kth_forward(z: torch.Tensor, k: int) -> torch.Tensor:
+    if z.device.type == "cpu":  # numpy selects, where torch sorts
+        return torch.from_numpy(numpy_kth_largest(to_numpy(z), k).copy())
+    return torch.topk(z, k, dim=-1, sorted=True).values[..., k - 1 :].clone()
+
+
+def _kth_fake(z: torch.Tensor, k: int) -> torch.Tensor:
+    return z.new_empty((*z.shape[:-1], 1))
+
+
+def _keep_forward(z: torch.Tensor, k: int) -> torch.Tensor:
+    if z.device.type == "cpu":
+        return torch.from_numpy(numpy_keep_topk(to_numpy(z), k))
+    return first_largest(torch_namespace, z, _kth_forward(z, k), k)
+
+
+def _keep_fake(z: torch.Tensor, k: int) -> torch.Tensor:
+    return z.new_empty(z.shape, dtype=torch.bool)
+
+
+_kth_largest = register_op("kth_largest", "(Tensor z, int k) -> Tensor", forward=_kth_forward, fake=_kth_fake)
+_keep_topk = register_op("keep_topk", "(Tensor z, int k) -> Tensor", forward=_keep_forward, fake=_keep_fake)
 
 
 def kth_largest(z: torch.Tensor, k: int) -> torch.Tensor:
-    """Return the k-th largest entry of each row, (rows, 1)."""
-    return torch.topk(z, k, dim=-1, sorted=True).values[..., k - 1 :]
+    """Return the k-th largest entry of each row, (rows, 1), outside of any gradient."""
+    return _kth_largest(z.detach(), k)
+
+
+def keep_topk(z: torch.Tensor, k: int) -> torch.Tensor:
+    """Return which entries are NaN or the ``k`` < n largest of their rows, the first ones of equal entries."""
+    return _keep_topk(z.detach(), k)
 
 
 def _entropy_forward(z: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
@@ -51,6 +83,51 @@ cross_entropy = register_op(
     fake=_entropy_fake,
     save=_entropy_save,
     backward=_entropy_backward,
+)
+
+
+def nan_if_negative(y: torch.Tensor) -> torch.Tensor:
+    """Return ``y`` with NaN for negative entries: itself where it is known to have none."""
+    if known(y, lambda values: values.numel() == 0 or bool(values.amin() >= 0)):
+        return y
+    return torch.where(y < 0, torch.nan, y)
+
+
+def _soft_entropy_forward(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    rows, targets = (each.detach().reshape(-1, z.shape[-1]) for each in (z, y))
+    if z.device.type != "cpu":
+        return soft_cross_entropy_body(torch_namespace, rows, targets).reshape(*z.shape[:-1], 1)
+    arrays = to_numpy(rows), to_numpy(targets)
+    fast = worth_calling("soft_cross_entropy", numpy_namespace, arrays[0])
+    with quiet():
+        value = soft_cross_entropy_body(numpy_namespace, *arrays) if fast is None else fast(*arrays)
+    return torch.from_numpy(value).reshape(*z.shape[:-1], 1)
+
+
+def _soft_entropy_fake(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return z.new_empty((*z.shape[:-1], 1))
+
+
+def _soft_entropy_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    z, y = ctx.saved_tensors
+    rows = z.reshape(-1, z.shape[-1])
+    by_z = by_y = None
+    if ctx.needs_input_grad[0]:
+        p = softmax_rows(torch_namespace, rows).reshape(z.shape)
+        by_z = p * (grad * y.sum(-1, keepdim=True)) - grad * y
+    if ctx.needs_input_grad[1]:
+        log_p = log_softmax_rows(torch_namespace, rows).reshape(z.shape)
+        by_y = -grad * torch.where(y == 0, 0.0, log_p)
+    return by_z, by_y
+
+
+soft_cross_entropy = register_op(
+    "soft_cross_entropy",
+    "(Tensor z, Tensor y) -> Tensor",
+    forward=_soft_entropy_forward,
+    fake=_soft_entropy_fake,
+    save=_entropy_save,
+    backward=_soft_entropy_backward,
 )
 
 
@@ -89,7 +166,10 @@ def perturb_max(xp: Any, z: torch.Tensor, noise: str, nodes: int) -> tuple[torch
 
 
 def _topk_forward(z: torch.Tensor, k: int) -> torch.Tensor:
-    return entropic_weights(torch_namespace, z.detach(), k)
+    if z.device.type != "cpu":
+        return entropic_weights(torch_namespace, z.detach(), k)
+    with quiet():
+        return torch.from_numpy(entropic_weights(numpy_namespace, to_numpy(z), k))
 
 
 def _topk_fake(z: torch.Tensor, k: int) -> torch.Tensor:

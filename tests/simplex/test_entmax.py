@@ -228,19 +228,45 @@ def test_compiled_kernels_are_their_interpreted_functions_on_a_thousand_inputs(d
     with interpreted() as (_, _, module, _):
         for trial in range(1000):
             n = int(rng.integers(1, 30)) if trial % 100 else int(rng.choice([130, 520, 600]))
-            x = (rng.choice([0.01, 1.0, 10.0]) * rng.standard_normal((1, n))).astype(dtype)
+            rows = int(rng.integers(1, 4)) if trial % 250 != 1 else 140
+            x = (rng.choice([0.01, 1.0, 10.0]) * rng.standard_normal((rows, n))).astype(dtype)
             if trial % 3 == 0:
                 x = np.round(x)
             if trial % 17 == 0:
                 x[0, rng.integers(n)] = rng.choice([np.nan, np.inf, -np.inf])
-            alpha = rng.choice([1.0, 1 + 1e-9, 1.05, 1.25, 1.4, 1.5, 2.0, 2.7], 1)
+            some = [1.5] if rows > 3 else [1.0, 1 + 1e-9, 1.05, 1.25, 1.4, 1.5, 2.0, 2.7]
+            alpha = rng.choice(some, rows)
             with np.errstate(all="ignore"):
                 expected = module.entmax(x, alpha)
             np.testing.assert_array_equal(kernels.entmax(x, alpha), expected)
 
 
-def test_the_number_of_threads_does_not_change_a_bit(threads):
-    x = np.random.default_rng(0).standard_normal((400, 700))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 2, 7, 64, 256, 257])
+def test_the_rows_beside_it_do_not_change_a_bit_of_a_row(n, dtype):
+    rng = np.random.default_rng(n)
+    x = (rng.choice([0.01, 1.0, 30.0], (300, 1)) * rng.standard_normal((300, n))).astype(dtype)
+    x[::7] = np.round(x[::7])
+    for value in (np.nan, np.inf, -np.inf):
+        x[rng.integers(300, size=9), rng.integers(n, size=9)] = value
+    x[5] = -np.inf
+    # long runs of one alpha, which are solved together, and neighbours that are not
+    alpha = np.concatenate(
+        [np.full(190, 1.5), np.full(60, 2.0), rng.choice([1.0, 1.2, 1.25, 1.5, 1.7, 3.0, np.nan], 50)]
+    )
+    with np.errstate(invalid="ignore"):
+        together = kernels.entmax(x, alpha)
+        alone = [kernels.entmax(x[i : i + 1], alpha[i : i + 1])[0] for i in range(300)]
+    np.testing.assert_array_equal(together, alone)
+    finite = np.isfinite(alpha) & np.isfinite(x).all(axis=1)
+    assert np.isfinite(together[finite]).all()
+    assert np.isnan(together[~np.isfinite(alpha)]).all()
+    assert np.isnan(together[5]).all()
+
+
+@pytest.mark.parametrize("shape", [(400, 700), (60_000, 5)])
+def test_the_number_of_threads_does_not_change_a_bit(threads, shape):
+    x = np.random.default_rng(0).standard_normal(shape)
     for alpha in (1.0, 1.3, 1.5):
         answers = []
         for count in (1, 2, 5):

@@ -124,6 +124,26 @@ def test_a_optimality_scales_with_the_units():
         optimal_design(A * 1e-200, "A")
 
 
+def test_regressors_of_very_different_units_are_done_in_range_and_refused_beyond_without_a_warning():
+    A = np.random.default_rng(5).standard_normal((50, 3))
+    # the trace is that of the smallest unit: the others do not matter to it
+    for scales in ([1e100, 1e-100, 1.0], [1e150, 1e-150, 1.0], [1.0, 1.0, 1e150]):
+        d = optimal_design(A * np.array(scales), "A")
+        smallest = np.array(scales) == min(scales)
+        covariance = np.linalg.inv((A.T * d.x) @ A)
+        expected = np.sum(np.diagonal(covariance)[smallest]) / min(scales) ** 2
+        assert d.value == pytest.approx(expected, rel=1e-9)
+        assert d.status == "converged"
+    for scales, message in (
+        ([1e200, 1.0, 1.0], "an information matrix within"),
+        ([1e-200, 1.0, 1.0], "a value within"),
+        ([1e200, 1e-200, 1.0], "a value within"),
+        ([1e-320, 1.0, 1.0], "a value within"),
+    ):
+        with pytest.raises(OverflowError, match=message):
+            optimal_design(A * np.array(scales), "A")
+
+
 def test_one_regressor_puts_all_weight_on_the_largest():
     d = optimal_design(np.array([[1.0], [-3.0], [2.0]]))
     assert d.support.tolist() == [1]

@@ -253,21 +253,41 @@ def test_compiled_kernels_are_their_interpreted_functions_on_a_thousand_inputs(d
     with interpreted() as (module, _, _, backward):
         for trial in range(1000):
             n = int(rng.integers(1, 130)) if trial % 50 else int(rng.choice([130, 520, 1100, 4100]))
-            x = (rng.choice([0.01, 1.0, 10.0]) * rng.standard_normal((1, n))).astype(dtype)
+            rows = int(rng.integers(1, 4)) if trial % 250 != 1 else 140
+            x = (rng.choice([0.01, 1.0, 10.0]) * rng.standard_normal((rows, n))).astype(dtype)
             if trial % 3 == 0:
                 x = np.round(x)
             if trial % 17 == 0:
                 x[0, rng.integers(n)] = rng.choice([np.nan, np.inf, -np.inf])
-            radius = rng.choice([0.0, 0.5, 1.0, 3.0], 1)
+            radius = rng.choice([0.0, 0.5, 1.0, 3.0], rows)
             with np.errstate(all="ignore"):
                 expected = module.project_simplex(x, radius)
             np.testing.assert_array_equal(kernels.project_simplex(x, radius), expected)
-            g = rng.standard_normal((1, n)).astype(dtype)
+            g = rng.standard_normal((rows, n)).astype(dtype)
             found = project_simplex_backward(expected, g)
             np.testing.assert_array_equal(found, backward.project_simplex_backward(expected, g))
 
 
-@pytest.mark.parametrize("n", [1000, 600_000])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 2, 7, 64, 128, 129])
+def test_the_rows_beside_it_do_not_change_a_bit_of_a_row(n, dtype):
+    rng = np.random.default_rng(n)
+    x = (rng.choice([0.01, 1.0, 30.0], (300, 1)) * rng.standard_normal((300, n))).astype(dtype)
+    x[::7] = np.round(x[::7])
+    for value in (np.nan, np.inf, -np.inf):
+        x[rng.integers(300, size=9), rng.integers(n, size=9)] = value
+    x[5] = -np.inf
+    radius = rng.choice([0.0, 0.5, 1.0, 3.0, 1e-38, 1e38, np.nan], 300).astype(dtype)
+    with np.errstate(invalid="ignore"):
+        together = kernels.project_simplex(x, radius)
+        alone = [kernels.project_simplex(x[i : i + 1], radius[i : i + 1])[0] for i in range(300)]
+    np.testing.assert_array_equal(together, alone)
+    assert np.isfinite(together[np.isfinite(radius) & np.isfinite(x).all(axis=1)]).all()
+    assert np.isnan(together[np.isnan(radius)]).all()
+    assert np.isnan(together[5]).all()
+
+
+@pytest.mark.parametrize("n", [5, 1000, 600_000])
 def test_the_number_of_threads_does_not_change_a_bit(threads, n):
     x = 1e-3 * np.random.default_rng(0).standard_normal((max(1, 600_000 // n), n))
     answers = []

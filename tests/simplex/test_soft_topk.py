@@ -82,6 +82,20 @@ def test_infinities_and_nan_stay_in_their_rows(regularizer):
 
 
 @both
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("temperature", [1.0, 0.01, 1e-300])
+def test_entries_at_the_ends_of_the_range_are_chosen_or_not(temperature, dtype, regularizer):
+    most = np.finfo(dtype).max
+    x = np.array([[1e30, 0, -most], [most, 0, -most], [most, most, 1], [-most, -most, -most]], dtype=dtype)
+    for k, expected in ((1, [[1, 0, 0], [1, 0, 0], [0.5, 0.5, 0], [1 / 3] * 3]), (3, np.ones((4, 3)))):
+        np.testing.assert_allclose(
+            soft_topk(x, k, temperature, regularizer=regularizer), expected, rtol=2e-7, atol=4 * EPS
+        )
+    p = soft_topk(x, 2, temperature, regularizer=regularizer, where=[True, False, True])
+    assert p.tolist() == [[1.0, 0.0, 1.0]] * 4
+
+
+@both
 def test_masked_entries_are_as_if_they_were_not_there(regularizer):
     rng = np.random.default_rng(0)
     x, mask = rng.normal(size=(8, 6)), rng.random((8, 6)) < 0.5

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lina._numba import softmax as kernels
-from lina.simplex import log_softmax, logsumexp, softmax
+from lina.simplex import cross_entropy, log_softmax, logsumexp, softmax
 from tests.simplex.interpreted import interpreted
 
 
@@ -76,6 +76,21 @@ def test_the_kernel_and_the_body_are_the_same(n, seed):
     np.testing.assert_allclose(softmax(x), [softmax(row) for row in x], rtol=1e-14)
 
 
+@given(st.integers(1, 300), st.integers(0, 10**6), st.sampled_from([0.3, 1.0, 8.0]))
+def test_the_kernel_and_the_body_are_the_same_of_masks_and_temperatures(n, seed, heat):
+    rng = np.random.default_rng(seed)
+    x, mask = 10 * rng.standard_normal((1 + 5000 // n, n)), rng.random((1 + 5000 // n, n)) < rng.random()
+    mask[-1] = False
+    for value in (np.nan, np.inf, -np.inf):
+        x[rng.integers(len(x)), rng.integers(n)] = value
+    p = softmax(x, where=mask, temperature=heat)
+    assert not p[~mask].any()
+    rows = [softmax(row, where=each, temperature=heat) for row, each in zip(x, mask, strict=True)]
+    known = ~np.isnan(rows).any(axis=1)
+    np.testing.assert_allclose(p[known], np.array(rows)[known], rtol=3e-14)
+    np.testing.assert_array_equal(np.isnan(p), np.isnan(rows))
+
+
 def test_offsets_and_extremes_do_no_harm():
     x = np.array([[1e30, -1e30, 0.0], [1e308, -1e308, 1e308], [1e-310, 0.0, -1e-310]])
     np.testing.assert_allclose(softmax(x), [[1, 0, 0], [0.5, 0, 0.5], [1 / 3] * 3], atol=1e-15)
@@ -135,6 +150,17 @@ def test_exponentials_in_single_precision_are_right_to_an_ulp():
     assert kernels.exponential_single(np.float32(-88)) == kernels.exponential_single(np.float32(-np.inf)) == 0
 
 
+def all_of(module, x, seed):
+    """Return what every kernel makes of the rows, with a mask, a temperature and a target."""
+    rng = np.random.default_rng(seed)
+    mask, heat = rng.random(x.shape) < rng.choice([0.0, 0.5, 1.0]), rng.choice([0.5, 1.0, np.nan], x.shape[0])
+    y = (rng.random(x.shape) * (rng.random(x.shape) < 0.7)).astype(x.dtype)
+    if seed % 13 == 0:
+        y[0, 0] = np.nan
+    basic = module.softmax(x), module.log_softmax(x), *module.log_normaliser(x)
+    return *basic, module.masked_softmax(x, mask, heat.astype(x.dtype)), module.soft_cross_entropy(x, y)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_compiled_kernels_are_their_interpreted_functions_on_a_thousand_inputs(dtype):
     rng = np.random.default_rng(0)
@@ -146,10 +172,8 @@ def test_compiled_kernels_are_their_interpreted_functions_on_a_thousand_inputs(d
             if trial % 17 == 0:
                 x[0, rng.integers(n)] = rng.choice([np.nan, np.inf, -np.inf])
             with np.errstate(all="ignore"):
-                expected = module.softmax(x), module.log_softmax(x), *module.log_normaliser(x)
-            for found, wanted in zip(
-                (kernels.softmax(x), kernels.log_softmax(x), *kernels.log_normaliser(x)), expected, strict=True
-            ):
+                expected = all_of(module, x, trial)
+            for found, wanted in zip(all_of(kernels, x, trial), expected, strict=True):
                 assert found.dtype == dtype
                 np.testing.assert_array_equal(found, wanted)
 
@@ -159,7 +183,8 @@ def test_the_number_of_threads_does_not_change_a_bit(threads):
     answers = []
     for count in (1, 2, 5):
         threads(count)
-        answers.append((softmax(x), log_softmax(x), logsumexp(x)))
+        masked = softmax(x, where=x > 0, temperature=0.7)
+        answers.append((softmax(x), log_softmax(x), logsumexp(x), masked, cross_entropy(x, softmax(-x))))
     for other in answers[1:]:
         for one, another in zip(answers[0], other, strict=True):
             np.testing.assert_array_equal(one, another)
