@@ -59,7 +59,7 @@ def cuda_text(session: nox.Session) -> None:
 @nox.session
 def torch(session: nox.Session) -> None:
     """The torch room, and the table of operations on torch tensors, on the CPU."""
-    environment(session, torch_requirement(session))
+    environment(session, ".[tour]", torch_requirement(session))
     session.run("pytest", *PARALLEL, "-m", "torch", *session.posargs)
     session.run("pytest", *PARALLEL, "tests/test_operations.py", "-q", env={"LINA_TEST_BACKENDS": "torch"})
 
@@ -101,7 +101,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation, gallery and all, with warnings as errors."""
-    environment(session, ".[docs]", groups=())
+    environment(session, ".[docs]", torch_requirement(session), groups=())
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 

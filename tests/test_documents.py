@@ -14,11 +14,21 @@ def python_blocks(path, fence):
 
 
 def test_the_example_of_the_readme_runs_and_its_bound_holds(capsys):
-    (block,) = python_blocks("README.md", r"^```python\n(.*?)^```")
+    block, _ = python_blocks("README.md", r"^```python\n(.*?)^```")
     exec(compile(block, "README.md", "exec"), {})
     rank, bound, *_ = capsys.readouterr().out.splitlines()
     assert rank.startswith("60 ")
     assert "rigorous" in bound
+
+
+@pytest.mark.torch
+def test_the_network_of_the_readme_says_the_same_step_by_step_and_is_stable(capsys):
+    _, block = python_blocks("README.md", r"^```python\n(.*?)^```")
+    exec(compile(block, "README.md", "exec"), {})
+    difference, margins = (re.findall(r"tensor\(([\d.e-]+)", line) for line in capsys.readouterr().out.splitlines())
+    assert float(difference[0]) < 1e-5
+    assert len(margins) == 2
+    assert all(float(margin) > 0 for margin in margins)
 
 
 def test_the_quickstart_prints_what_it_shows():

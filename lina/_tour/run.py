@@ -11,21 +11,22 @@ from lina._tour.progress import follow
 
 # A new chapter is a new row: a module with ``chapter() -> Chapter``.
 CHAPTERS = ("lina._tour.linalg", "lina._tour.simplex", "lina._tour.hippo")
+MODELS = "lina._tour.models"  # the chapter that is played on request
 
 _NEEDED = ("matplotlib", "rich", "sklearn", "PIL")
 _MISSING = (
     'the tour needs matplotlib, rich, scikit-learn and pillow: pip install "lina-array[tour]" '
     '(or pip install ".[tour]" from a checkout)'
 )
+_NO_TORCH = (
+    'the chapter of --models trains networks and needs torch: pip install "lina-array[torch]" '
+    '(or pip install ".[tour,torch]" from a checkout)'
+)
 
 
-def run_tour(out: Path) -> int:
-    """Write ``out``/index.html, and return the exit status."""
-    try:
-        for module in _NEEDED:
-            import_module(module)
-    except ImportError:
-        print(_MISSING, file=sys.stderr)
+def run_tour(out: Path, *, models: bool = False) -> int:
+    """Write ``out``/index.html, with the chapter of networks or without, and return the exit status."""
+    if not _is_there(_NEEDED, _MISSING) or (models and not _is_there(("torch",), _NO_TORCH)):
         return 1
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,7 @@ def run_tour(out: Path) -> int:
         print(f"the tour cannot write to {out}: {error.strerror}", file=sys.stderr)
         return 1
     start = time.perf_counter()
-    chapters = _play(numeric=False)
+    chapters = _play(numeric=False, models=models)
     from lina._tour.page import page
 
     target.write_text(page(chapters, time.perf_counter() - start), encoding="utf-8")
@@ -44,9 +45,11 @@ def run_tour(out: Path) -> int:
     return _verdict(chapters)
 
 
-def run_numeric() -> int:
-    """Play the chapters on made data, with nothing installed but the dependencies of lina itself."""
-    chapters = _play(numeric=True)
+def run_numeric(*, models: bool = False) -> int:
+    """Play the chapters on made data, with nothing installed but the dependencies of lina, and torch for networks."""
+    if models and not _is_there(("torch",), _NO_TORCH):
+        return 1
+    chapters = _play(numeric=True, models=models)
     for row in (row for chapter in chapters for row in chapter.rows):
         print(
             f"{row.question:<28} {row.answer:<16} true error {row.true_error:8.2e}, "
@@ -55,8 +58,20 @@ def run_numeric() -> int:
     return _verdict(chapters)
 
 
-def _play(numeric: bool) -> list[Chapter]:
-    chapters = [import_module(name).chapter() for name in CHAPTERS]
+def _is_there(modules: tuple[str, ...], otherwise: str) -> bool:
+    """Return whether all can be imported, and say what to do where one cannot."""
+    try:
+        for module in modules:
+            import_module(module)
+    except ImportError:
+        print(otherwise, file=sys.stderr)
+        return False
+    return True
+
+
+def _play(numeric: bool, models: bool) -> list[Chapter]:
+    names = (*CHAPTERS, MODELS) if models else CHAPTERS
+    chapters = [import_module(name).chapter() for name in names]
     for chapter in chapters:
         print(f"{chapter.title}, on made data" if numeric else chapter.title)
         steps = [(part.name, _step(chapter, part, numeric)) for part in chapter.parts if numeric or part.real]

@@ -6,6 +6,7 @@ The functions of the other rooms find their operations by themselves when they a
 from lina.torch._op import register_op
 from lina.torch.layers.block import ResidualBlock
 from lina.torch.layers.convert import LayerConversion, to_diagonal_layer, to_rational_layer
+from lina.torch.layers.layer import StateSpaceLayer
 from lina.torch.layers.legs_memory import LegSMemory
 from lina.torch.layers.parameter_groups import parameter_groups
 from lina.torch.layers.rtf import RTF
@@ -22,6 +23,7 @@ __all__ = [
     "ResidualBlock",
     "SequenceClassifier",
     "SequenceModel",
+    "StateSpaceLayer",
     "parameter_groups",
     "register_op",
     "to_diagonal_layer",
