@@ -22,6 +22,7 @@ FORMAT = 1
 # The name in the file -> where the class is now. A result class is stored if it has a row here; the name never changes.
 CLASSES: dict[str, str] = {
     "BoundedStep": "lina.simplex.flow.bounded_density:BoundedStep",
+    "Certificate": "lina._core.certificates:Certificate",
     "ColumnSelection": "lina.linalg._select_columns.public:ColumnSelection",
     "Conversion": "lina.ssm._convert.result:Conversion",
     "CosineSketch": "lina.linalg._sketch:CosineSketch",
@@ -102,7 +103,8 @@ def save(file: Any, result: Any) -> None:
     (True, True, 'converged')
     """
     if _name_of(result, CLASSES) is None:
-        raise TypeError(f"result must be one of {', '.join(CLASSES)}, got {type(result).__name__}")
+        found = f"got {type(result).__name__} (arrays alone are stored by numpy.save and numpy.savez)"
+        raise TypeError(f"result must be one of {', '.join(CLASSES)}, {found}")
     arrays: dict[str, Any] = {}
     text = json.dumps({"format": FORMAT, "result": _packed(result, "result", arrays)})
     arrays[_HEADER] = np.frombuffer(text.encode(), dtype=np.uint8)

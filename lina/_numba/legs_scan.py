@@ -7,7 +7,10 @@ one pass over n with one running sum s, for the difference y - z, which keeps th
 
 The chain through s is what makes the plain loop slow. One channel therefore runs LANES steps at once, lane t at the
 entry j - t of step first + t: it needs what lane t - 1 wrote at the iteration before, and all lanes lie side by side
-in a state stored backwards. Many channels run side by side themselves, two steps at a time.
+in a state stored backwards. Many channels run side by side themselves, two steps at a time, in their own precision: a
+state is the sum of two numbers, since an increment of step k is about 1/k of it, of which single precision would keep
+the fewer digits the later it is, and lose the same ones at each step. The small number takes the increments, and after
+_AHEAD steps moves what it can to the large one.
 """
 
 import math
@@ -24,9 +27,6 @@ _WIDTH = 256
 # Steps of which the inputs are brought into the layout of channels at once: a cache line of single precision.
 _AHEAD = 16
 _TILE = 16
-# From this many steps on a single-precision increment is a few units in the last place of its state, and what rounding
-# takes from it is no longer random: longer scans of many channels, and all scans that are not many, are in double.
-_LONG = 2**15
 # Below this many entries of states a second thread costs more than it saves (about 200 us of work).
 _WORTH_A_THREAD = 200_000
 
@@ -36,8 +36,8 @@ _CODES = {"logbilinear": 0, "bilinear": 1, "backward": 2}
 def legs_scan(u: np.ndarray, x: np.ndarray, k0: int, method: str, return_all: bool) -> np.ndarray:
     """Return the states (c, N) after the samples u (c, L), or all of them (c, L, N), from x (c, N) at step k0.
 
-    Real or complex, both of one dtype; the paper's scaling. Cost 10 N L flops a channel; single precision is kept
-    inside only for many channels and not too many steps.
+    Real or complex, both of one dtype; the paper's scaling. Cost 10 N L flops a channel, of single precision where
+    there are many channels that have it.
     """
     if u.dtype.kind == "c":
         parts = legs_scan(_parts(u), _parts(x), k0, method, return_all)
@@ -46,7 +46,7 @@ def legs_scan(u: np.ndarray, x: np.ndarray, k0: int, method: str, return_all: bo
     channels, L = u.shape
     N, n = x.shape[1], np.arange(x.shape[1])
     few = return_all or channels < _MANY
-    inside = np.float64 if few or k0 + L > _LONG else u.dtype
+    inside = np.float64 if few else u.dtype
     u, x = _readonly(u), x.astype(inside)
     r, degree = _readonly(np.sqrt(2 * n + 1.0).astype(inside)), _readonly((n + 1).astype(inside))
     code = _CODES[method]
@@ -204,12 +204,14 @@ def _channels_abreast(u, x, r, degree, k0, method, start, stop):
     N, L = x.shape[1], u.shape[1]
     inputs = np.zeros((_AHEAD, _WIDTH), dtype=x.dtype)
     state = np.zeros((N, _WIDTH), dtype=x.dtype)
+    moved = np.zeros((N, _WIDTH), dtype=x.dtype)
     first_factors = np.zeros((4, N), dtype=x.dtype)
     next_factors = np.zeros((4, N), dtype=x.dtype)
     for left in range(start, stop, _WIDTH):
         width = min(_WIDTH, stop - left)
         rows = x[left : left + width]
         _turn(rows, state)
+        moved[:] = 0
         for first in range(0, L, _AHEAD):
             count = min(_AHEAD, L - first)
             for i in range(width):
@@ -220,9 +222,10 @@ def _channels_abreast(u, x, r, degree, k0, method, start, stop):
                 _begin(s, r, degree, k0 + first + t, method, first_factors)
                 if t + 1 < count:
                     _begin(s_next, r, degree, k0 + first + t + 1, method, next_factors)
-                    _two_steps(state, s, s_next, first_factors, next_factors)
+                    _two_steps(state, moved, s, s_next, first_factors, next_factors)
                 else:
-                    _one_step(state, s, first_factors)
+                    _one_step(state, moved, s, first_factors)
+            _move(state, moved, width)
         _turn_back(rows, state)
 
 
@@ -263,37 +266,41 @@ def _begin(s, r, degree, k, method, factors):
 
 
 @njit
-def _two_steps(state, s, s_next, f, g):
+def _two_steps(state, moved, s, s_next, f, g):
     for n in range(state.shape[0]):
-        _row_twice(
-            state[n, : s.size], s, s_next, f[0, n], f[1, n], f[2, n], f[3, n], g[0, n], g[1, n], g[2, n], g[3, n]
-        )
+        a, b, c, d = f[0, n], f[1, n], f[2, n], f[3, n]
+        a_next, b_next, c_next, d_next = g[0, n], g[1, n], g[2, n], g[3, n]
+        for i in range(s.size):
+            x = state[n, i]
+            z = x + moved[n, i]
+            m = moved[n, i] + (a * s[i] - b * z)
+            y = x + m
+            s[i] -= c * y + d * z
+            m += a_next * s_next[i] - b_next * y
+            z = x + m
+            s_next[i] -= c_next * z + d_next * y
+            moved[n, i] = m
 
 
 @njit
-def _row_twice(x, s, s_next, a, b, c, d, a_next, b_next, c_next, d_next):
-    for i in range(x.size):
-        z = x[i]
-        y = z + (a * s[i] - b * z)
-        s[i] -= c * y + d * z
-        z = y + (a_next * s_next[i] - b_next * y)
-        s_next[i] -= c_next * z + d_next * y
-        x[i] = z
-
-
-@njit
-def _one_step(state, s, f):
+def _one_step(state, moved, s, f):
     for n in range(state.shape[0]):
-        _row(state[n, : s.size], s, f[0, n], f[1, n], f[2, n], f[3, n])
+        a, b, c, d = f[0, n], f[1, n], f[2, n], f[3, n]
+        for i in range(s.size):
+            z = state[n, i] + moved[n, i]
+            m = moved[n, i] + (a * s[i] - b * z)
+            s[i] -= c * (state[n, i] + m) + d * z
+            moved[n, i] = m
 
 
 @njit
-def _row(x, s, a, b, c, d):
-    for i in range(x.size):
-        z = x[i]
-        y = z + (a * s[i] - b * z)
-        s[i] -= c * y + d * z
-        x[i] = y
+def _move(state, moved, width):
+    """Add to the states what they have moved, and leave what that rounds off."""
+    for n in range(state.shape[0]):
+        for i in range(width):
+            y = state[n, i] + moved[n, i]
+            moved[n, i] -= y - state[n, i]
+            state[n, i] = y
 
 
 @njit

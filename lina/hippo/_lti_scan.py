@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import where_is, widened_array
+from lina._core.array import check_option, in_full_precision, where_is, widened_array
 from lina._core.kernels import kernel
 from lina.hippo._arrays import check_overflow, matrix, open_memory, rows_of, scaled, unscaled
 from lina.hippo._measures import check_measure, check_order, check_positive, check_scaling
@@ -13,8 +13,10 @@ from lina.hippo._transition import transition
 
 # Steps of a chunk: the states inside are that many products with one matrix, over all chunks at once.
 _CHUNK = 32
+_METHODS = ("zoh", "bilinear", "euler", "backward")
 
 
+@in_full_precision
 def lti_scan(
     u: Any,
     N: int,
@@ -38,12 +40,14 @@ def lti_scan(
     N : int
         Number of coefficients.
     measure : str
-        As in `transition`; "legs" and "fourier_legs" remember an exponentially warped past, as in S4.
+        As in `transition`; "legs" and "fourier_legs" remember an exponentially warped past, as in S4, which
+        `reconstruct` reads with ``time_map="exponential"``.
     theta : float
-        Length of the window, or unit of time of the decay, in the units of ``dt``.
+        Length of the window, or unit of time of the decay, as a time, not as a number of steps: a window holds
+        theta / dt samples, with both defaults a single one.
     dt : float
-        Distance of the samples.
-    method : str
+        Distance of the samples, in the same unit of time.
+    method : {"zoh", "bilinear", "euler", "backward"}
         As in `lina.ssm.discretize`. "zoh" is exact for a signal that is constant over each step, and the window then
         ends with the last step; "bilinear" is cheaper to set up.
     return_all : bool
@@ -87,6 +91,7 @@ def lti_scan(
     """
     N, theta, dt = check_order(N), check_positive(theta, "theta"), check_positive(dt, "dt")
     check_scaling(scaling, check_measure(measure))
+    check_option(method, _METHODS, "method")  # not "gbt": alpha is that of the measure
     xp, u, x = open_memory(u, x0, N)
     system = (measure, N, theta, dt, method, alpha, beta)
     batch, L = u.shape[:-1], u.shape[-1]

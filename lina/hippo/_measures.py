@@ -19,6 +19,12 @@ def check_measure(measure: Any, allowed: tuple[str, ...] = MEASURES) -> str:
     return check_option(measure, allowed, "measure")
 
 
+def check_namespace(xp: Any) -> None:
+    """Raise TypeError unless ``xp`` makes arrays: the name of a library does not."""
+    if not hasattr(xp, "asarray"):
+        raise TypeError(f"xp must be a namespace of arrays such as numpy or torch itself, got {xp!r}")
+
+
 def check_order(N: Any, smallest: int = 1, name: str = "N") -> int:
     """Return ``N`` as an int of at least ``smallest``."""
     try:

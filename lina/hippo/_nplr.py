@@ -8,7 +8,7 @@ import numpy as np
 
 from lina._core.array import check_option
 from lina._core.certificates import CertificateKind
-from lina.hippo._measures import check_measure, check_order, check_positive, edge_values, roots
+from lina.hippo._measures import check_measure, check_namespace, check_order, check_positive, edge_values, roots
 from lina.hippo._measures import scale_factors as factors_of
 from lina.hippo._transition import fourier_legs_skew, rotations, transition
 
@@ -100,7 +100,7 @@ def nplr(
     Raises
     ------
     TypeError
-        If a number is none.
+        If a number is none, or ``xp`` no namespace.
     ValueError
         If an option is unknown or out of range.
 
@@ -129,6 +129,7 @@ def nplr(
     real_part, S, p = _PARTS[measure](N)
     A, b = transition(measure, N)
     frequencies, V = _skew_eigh(S, half)
+    check_namespace(xp)
     target = dtype if dtype is not None else xp.complex128
     name = check_option(str(target).rpartition(".")[2].rstrip("'>"), ("complex64", "complex128"), "dtype")
     low_rank, b = p @ V.conj() / math.sqrt(theta), (b * factors_of(measure, N, scaling)) @ V.conj() / theta

@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, dtype_name, epsilon, is_lazy, open_door, scalar, widened_array
+from lina._core.array import (
+    check_finite,
+    dtype_name,
+    epsilon,
+    in_full_precision,
+    is_lazy,
+    open_door,
+    scalar,
+    widened_array,
+)
 from lina._core.certificates import Certificate, CertificateKind
 from lina.hippo._arrays import check_overflow, constant, matrix, open_finite
 from lina.hippo._basis import TimeMap, basis
@@ -16,6 +25,7 @@ from lina.hippo._measures import LEGENDRE, check_order
 _BLOCK = 16384
 
 
+@in_full_precision
 def reconstruct(
     x: Any,
     t: Any,
@@ -125,7 +135,7 @@ def _error(xp: Any, x: Any, u: Any, measure: str, scaling: str, time_map: Any) -
         total = total + xp.sum(xp.abs(there - part[..., None]) ** 2 * constant(xp, weights, x), axis=(-2, -1))
     size = xp.sqrt(xp.sum(xp.abs(x) ** 2, axis=-1))
     value = (xp.sqrt(total / L) + 4 * (N + 2) * epsilon(x) * size) * unit
-    return Certificate(value if value.ndim else float(value), CertificateKind.RIGOROUS)
+    return Certificate(value if value.ndim or is_lazy(value) else scalar(value), CertificateKind.RIGOROUS)
 
 
 def _unit(xp: Any, x: Any, u: Any) -> float:

@@ -11,6 +11,7 @@ from lina.hippo._arrays import check_overflow
 from lina.hippo._measures import (
     check_laguerre,
     check_measure,
+    check_namespace,
     check_order,
     check_positive,
     check_scaling,
@@ -65,7 +66,7 @@ def transition(
     Raises
     ------
     TypeError
-        If a number is none.
+        If a number is none, or ``xp`` no namespace.
     ValueError
         If ``measure``, ``scaling`` or ``dtype`` is unknown, ``N`` is below 1, or another number is out of range.
     OverflowError
@@ -124,6 +125,7 @@ def transition(
     if scaling == "lmu":  # a similarity by the roots would leave rounding in integers
         A = _lmu(measure, N)
     B = (2 * np.arange(N) + 1.0) * (factors / roots(N)) if scaling == "lmu" else B * factors
+    check_namespace(xp)
     dtype = dtype if dtype is not None else xp.float64
     check_option(str(dtype).rpartition(".")[2].rstrip("'>"), _DTYPES, "dtype")
     with np.errstate(over="ignore"):

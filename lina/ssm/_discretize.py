@@ -49,10 +49,10 @@ def discretize(A: Any, B: Any, dt: Any, method: str = "zoh", alpha: float | None
 
     Notes
     -----
-    "zoh" takes one exponential of ((A, B), (0, 0)) dt, of about 30 n^3 flops, where B is first brought to the size of
-    1, so that its own size costs no digits. The others take one solve, 3 n^3: (I - alpha dt A) Ad = I + (1 - alpha) dt
-    A, and Bd = dt (I - alpha dt A)^-1 B. ``Bd`` contains the step: it is what drives the state. There is no
-    certificate: the error is a few eps times the condition of the exponential or of the solve.
+    "zoh" takes one exponential of ((A, B), (0, 0)) dt, of about 30 n^3 flops, where each column of B is first brought
+    to the size of 1, so that its own size costs no digits. The others take one solve, 3 n^3: (I - alpha dt A) Ad =
+    I + (1 - alpha) dt A, and Bd = dt (I - alpha dt A)^-1 B. ``Bd`` contains the step: it is what drives the state.
+    There is no certificate: the error is a few eps times the condition of the exponential or of the solve.
 
     References
     ----------
@@ -87,6 +87,23 @@ def discretize(A: Any, B: Any, dt: Any, method: str = "zoh", alpha: float | None
     return check_overflow(xp, Ad, "A"), check_overflow(xp, Bd[..., 0] if vector else Bd, "B")
 
 
+def discretize_vector(A: Any, B: Any, dt: Any, method: str = "zoh", alpha: float | None = None) -> tuple[Any, Any]:
+    """Return what `discretize` does of a vector B (..., n), whatever leading axes it has: they broadcast with A's.
+
+    Vectors beside one matrix and one step are its columns: they take one exponential or solve together.
+    """
+    check_method(method, alpha)
+    xp, n = namespace(A), B.shape[-1]
+    dt = check_step(xp, dt, A)
+    if A.ndim == 2 and B.ndim > 1 and dt.ndim == 0:
+        columns = xp.matrix_transpose(xp.reshape(B, (math.prod(B.shape[:-1]), n)))
+        Ad, Bd = discretize(A, columns, dt, method, alpha)
+        return Ad, xp.reshape(xp.matrix_transpose(Bd), B.shape)
+    axes = max(A.ndim - 2, B.ndim - 1)
+    A = xp.reshape(A, (*(1,) * (axes + 2 - A.ndim), *A.shape))
+    return discretize(A, xp.reshape(B, (*(1,) * (axes + 1 - B.ndim), *B.shape)), dt, method, alpha)
+
+
 def check_method(method: str, alpha: float | None) -> float | None:
     """Return the weight of the end of the step, None for "zoh"."""
     check_option(method, METHODS, "method")
@@ -110,7 +127,7 @@ def _hold(xp: Any, A: Any, B: Any, dt: Any) -> tuple[Any, Any]:
     A, B = A * dt, B * dt
     batch = (B[..., :1, :1] + A[..., :1, :1]).shape[:-2]
     A, B = xp.broadcast_to(A, (*batch, n, n)), xp.broadcast_to(B, (*batch, n, m))
-    largest = xp.max(xp.abs(B), axis=(-2, -1), keepdims=True) if m else xp.zeros_like(xp.real(A[..., :1, :1]))
+    largest = xp.max(xp.abs(B), axis=-2, keepdims=True) if m else xp.zeros_like(xp.real(A[..., :1, :1]))
     if not is_lazy(largest) and not bool(xp.all(xp.isfinite(largest))):
         raise OverflowError("B must be small enough for B dt to be finite, found entries that overflow")
     some = largest > 0

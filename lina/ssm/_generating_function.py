@@ -53,7 +53,8 @@ def generating_function(system: Any, z: Any, length: int | None = None, *, dt: A
         If ``z`` is not finite, ``z`` or ``length`` is an int below 1, a continuous system comes without ``dt`` or a
         discrete one with it, or the sum does not exist: ``z`` is the inverse of a pole, up to rounding.
     GradientError
-        If torch records a gradient and ``length`` is given for a `RationalSystem`, whose recurrence runs on the host.
+        If torch records a gradient and ``length`` is given for a `RationalSystem`, whose recurrence runs on the host;
+        there a trace of jax is a ValueError.
 
     Notes
     -----
@@ -102,7 +103,7 @@ def generating_function(system: Any, z: Any, length: int | None = None, *, dt: A
     if length is not None and not isinstance(system, DiagonalSystem):
         whole = lambda: evaluated(system, points, count, None, dt)  # noqa: E731
         G = sum_taps_where_lost(system, G, whole, points, length, dt)
-    G = _constant(xp, check_no_pole(xp, G), like)
+    G = as_complex(xp, check_no_pole(xp, G), like)
     return xp.reshape(G, (*G.shape[:-1], *shape))
 
 
@@ -155,11 +156,11 @@ def _rational(xp: Any, system: RationalSystem, z: Any, count: int | None, length
         )
     else:
         evaluate = lambda c: _horner(xp, c, z)  # noqa: E731
-        shift = None if length is None else integer_power(xp, z, length)
+        shift = None if length is None else integer_power(z, length)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         numerator = evaluate(b)
         if tail is not None:
-            numerator = numerator - _constant(xp, shift, a) * evaluate(tail)
+            numerator = numerator - as_complex(xp, shift, a) * evaluate(tail)
         return check_overflow(xp, numerator, "b") / evaluate(whole)
 
 
@@ -176,7 +177,7 @@ def _at_roots_of_unity(xp: Any, c: Any, count: int) -> Any:
 
 def _horner(xp: Any, c: Any, z: Any) -> Any:
     """Return the polynomial (..., d) in rising powers at points (m,), in the precision of ``c``."""
-    z = _constant(xp, z, c)
+    z = as_complex(xp, z, c)
     c = xp.astype(c, z.dtype)
     value = c[..., -1:] + 0 * z
     for k in range(c.shape[-1] - 2, -1, -1):
@@ -184,7 +185,7 @@ def _horner(xp: Any, c: Any, z: Any) -> Any:
     return value
 
 
-def _constant(xp: Any, values: Any, like: Any) -> Any:
+def as_complex(xp: Any, values: Any, like: Any) -> Any:
     """Return complex numbers in the library and precision of ``like``."""
     wanted = complex_dtype(xp, like)
     if isinstance(values, np.ndarray) and xp is not namespace(values):
@@ -192,9 +193,9 @@ def _constant(xp: Any, values: Any, like: Any) -> Any:
     return xp.astype(values, wanted, copy=False)
 
 
-def integer_power(xp: Any, z: Any, exponent: int) -> Any:
-    """Return z to a whole power by squaring."""
-    value = xp.ones_like(z)
+def integer_power(z: Any, exponent: int) -> Any:
+    """Return z to a whole power by squaring, in the library of ``z``."""
+    value = namespace(z).ones_like(z)
     while exponent:
         value = value * z if exponent & 1 else value
         exponent >>= 1
@@ -210,11 +211,11 @@ def of_discrete(system: Any, z: Any, count: int | None = None, length: int | Non
         return _rational(xp, system, z, count, length)
     if length is not None and isinstance(system, DiagonalSystem):
         return _geometric(xp, system, z, length)
-    wide = _constant(xp, z, widened_array(xp, like))
+    wide = as_complex(xp, z, widened_array(xp, like))
     one = xp.ones_like(wide)
     if length is None:
         return response(system, one, wide)
-    power = _constant(xp, integer_power(xp, z, length), like)
+    power = as_complex(xp, integer_power(z, length), like)
     return _less_the_rest(system, output_after(system, length), power, one, wide)
 
 
@@ -233,19 +234,19 @@ def _continuous(xp: Any, system: Any, z: Any, count: int | None, length: int | N
     if count is not None:
         k = np.arange(count // 2 + 1)
         sine, cosine = np.sin(np.pi * k / count), np.sin(np.pi * (count - 2 * k) / (2 * count))
-        p, c = (_constant(xp, x, widened_array(xp, like)) for x in (2j * sine, cosine + 0j))
-        phase = _constant(xp, cosine + 1j * sine, like)
+        p, c = (as_complex(xp, x, widened_array(xp, like)) for x in (2j * sine, cosine + 0j))
+        phase = as_complex(xp, cosine + 1j * sine, like)
         q = xp.astype(step, c.dtype) * c
     else:
-        wide = _constant(xp, z, widened_array(xp, like))
+        wide = as_complex(xp, z, widened_array(xp, like))
         p, q, phase = 1 - wide, xp.astype(step, wide.dtype) / 2 * (1 + wide), None
     if length is None:
         G = response(system, p, q)
     else:
         after = output_after(system.discretize(dt, "bilinear"), length)
-        power = None if count == length else _constant(xp, integer_power(xp, z, length), like)
+        power = None if count == length else as_complex(xp, integer_power(z, length), like)
         G = _less_the_rest(system, after, power, p, q)
-    G = G * _constant(xp, step, like)
+    G = G * as_complex(xp, step, like)
     return G if phase is None else G * phase
 
 
@@ -253,7 +254,7 @@ def _geometric(xp: Any, system: DiagonalSystem, z: Any, length: int, like: Any =
     """Return the sum over n of b c (1 + x + ... + x^(L-1)) at x = z lambda, and of the partners."""
     like = system.Lambda if like is None else like
     wide = widened(system)
-    z = _constant(xp, z, wide.Lambda)
+    z = as_complex(xp, z, wide.Lambda)
     Lambda = wide.Lambda
     products = wide.B * wide.C
     poles = xp.concat([Lambda, xp.conj(Lambda)], axis=-1)
@@ -264,4 +265,4 @@ def _geometric(xp: Any, system: DiagonalSystem, z: Any, length: int, like: Any =
         total, power = total * (1 + power), power * power
         if bit == "1":
             total, power = total * x + 1, power * x
-    return _constant(xp, xp.sum(weights[..., None, :] * total, axis=-1), like)
+    return as_complex(xp, xp.sum(weights[..., None, :] * total, axis=-1), like)

@@ -112,7 +112,10 @@ def linear_scan(system: Any, u: Any, x0: Any = None, *, return_states: bool = Fa
     with a vector. Otherwise, and where all states of a dense system are returned, the samples are cut into about
     sqrt(L) chunks, unless a power of A would cost more than that saves: all chunks run side by side from zero, their
     ends are chained by A^T, and all run again from where they begin, twice the work of a loop in 3 sqrt(L) calls.
-    Memory of about 2 sqrt(L) states, or that of all states where they are returned. Gradients pass through.
+    Memory of about 2 sqrt(L) states, or that of all states where they are returned. Gradients pass through: what torch
+    keeps for them is two to three times all states, less where those of a dense or rational system are not returned.
+    It looks at values: within torch.compile and vmap only the convolution kernels run, with `fftconv`. Tensors whose
+    gradient nobody records go through the kernels of numpy.
 
     The error is that of the recurrence, step by step. A jump by A^T keeps it while the powers of A do not grow beyond
     twice sqrt(n) or twice the norm of A; where they do, as those of a companion matrix with clustered poles, chunks are

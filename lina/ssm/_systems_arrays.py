@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_dask_array
 
 from lina._core.array import (
     check_finite,
@@ -14,11 +14,13 @@ from lina._core.array import (
     is_lazy,
     open_door,
     real_dtype,
+    refuse_gradient,
     scalar,
     to_numpy,
     where_is,
 )
 from lina._core.array import widened_array as widened_array  # the other files of the room take it from here
+from lina._core.errors import GradientError
 
 
 def open_parts(*, as_complex: bool = False, **arrays: Any) -> tuple[Any, ...]:
@@ -57,6 +59,21 @@ def check_last(x: Any, n: int, name: str) -> None:
         raise ValueError(f"{name} must have n = {n} entries on its last axis, got shape {tuple(x.shape)}")
 
 
+def low_rank_rows(P: Any, Lambda: Any, name: str = "P") -> Any:
+    """Return P as (..., r, n): with one term where it has as many axes as Lambda."""
+    beside = f"got {tuple(P.shape)} beside Lambda {tuple(Lambda.shape)}"
+    if P.ndim == Lambda.ndim:
+        if any(mine not in (1, its) and its != 1 for mine, its in zip(P.shape[:-1], Lambda.shape[:-1], strict=True)):
+            wanted = "one row for each system where it has as many axes as Lambda, or leading axes that broadcast"
+            shared = f"{name}[None] is a low rank that all systems share"
+            raise ValueError(f"{name} must have {wanted}, {beside}: {shared}")
+        return P[..., None, :]
+    if P.ndim < 2:
+        shared = f"{name}[None] is a row that all systems share"
+        raise ValueError(f"{name} must have shape (..., n) or (..., r, n), {beside}: {shared}")
+    return P
+
+
 def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
     """Return what the leading axes broadcast to."""
     ndim = max(len(shape) for shape in shapes.values())
@@ -93,10 +110,12 @@ def check_step(xp: Any, dt: Any, like: Any) -> Any:
 def check_sampling(dt: Any) -> Any:
     """Return the step of a discrete system as a float, those of a batch as a float64 array on the host.
 
-    None stays for a continuous system, and a step that is being traced as it is.
+    None stays for a continuous system; a step that is traced, or whose gradient is recorded, stays an array.
     """
     if dt is None or is_lazy(dt):
         return dt
+    if is_followed(dt):
+        return check_step(namespace(dt), dt, dt)
     wanted = "dt must be None (continuous) or"
     try:
         steps = np.array(to_numpy(dt))
@@ -108,6 +127,33 @@ def check_sampling(dt: Any) -> Any:
     if np.any(bad):
         raise ValueError(f"{wanted} finite and positive, got {steps[bad].flat[0]}")
     return steps.astype("float64") if steps.ndim else float(steps)
+
+
+def is_followed(x: Any) -> bool:
+    """Return whether jax traces an array or torch records a derivative by it: then it cannot go to the host."""
+    try:
+        refuse_gradient("", x=x)
+    except GradientError:
+        return True
+    return _is_traced(x)
+
+
+def refuse_followed(function: str, **arrays: Any) -> None:
+    """Raise where a function that computes on the host would lose a gradient (torch), or sees no values (jax)."""
+    refuse_gradient(function, **arrays)
+    refuse_traced(function, **arrays)
+
+
+def refuse_traced(function: str, **arrays: Any) -> None:
+    """Raise ValueError for arrays that jax is tracing, where a function computes on the host."""
+    for name, x in arrays.items():
+        if _is_traced(x):
+            found = f"got one that jax is tracing ({function} is computed on the host)"
+            raise ValueError(f"{name} must be an array whose values can be looked at, {found}")
+
+
+def _is_traced(x: Any) -> bool:
+    return is_lazy(x) and not is_dask_array(x)
 
 
 def over_steps(x: Any, dt: Any, axes: int, name: str) -> Any:

@@ -117,8 +117,11 @@ def _along(function: Callable[..., Any], backward: Callable[..., Any]) -> Callab
     def jvp(ctx: Any, *tangents: Any) -> Any:
         if torch._C._functorch.peek_interpreter_stack() is None:  # a dual level, which cannot be nested
             return _transpose(backward, ctx, tangents)
-        moves = tuple(x for x in tangents if isinstance(x, torch.Tensor))
-        return torch.func.jvp(lambda *tensors: function(*tensors, *ctx.options), tuple(ctx.saved_tensors), moves)[1]
+        # one number in many places, as the cotangent of a sum, can be neither half of a dual number
+        saved, moves = (
+            tuple(x.contiguous() for x in each if isinstance(x, torch.Tensor)) for each in (ctx.saved_tensors, tangents)
+        )
+        return torch.func.jvp(lambda *tensors: function(*tensors, *ctx.options), saved, moves)[1]
 
     return jvp
 

@@ -10,11 +10,11 @@ from lina.ssm._kernels.cauchy import cauchy_sums, cauchy_vjp
 from lina.ssm._kernels.cotangents import refuse_complex
 from lina.ssm._kernels.diag import METHODS, diag_taps, kernel_diag_vjp
 from lina.ssm._kernels.dplr import dplr_taps, truncated_dplr_taps
-from lina.ssm._kernels.dplr_parts import check_length, low_rank_rows
+from lina.ssm._kernels.dplr_parts import check_length
 from lina.ssm._kernels.dplr_vjp import kernel_dplr_truncated_vjp, kernel_dplr_vjp
 from lina.ssm._kernels.vandermonde import products, transposed_products, vandermonde_transpose_vjp, vandermonde_vjp
 from lina.ssm._stability.margin import ACTIONS
-from lina.ssm._systems_arrays import check_last
+from lina.ssm._systems_arrays import check_last, low_rank_rows
 from lina.torch.adjoints import aligned, open_step, open_tensors, register_with_adjoint
 
 _OF_LOW_RANK = "Tensor Lambda, Tensor P, Tensor B, Tensor C, Tensor dt, int L"

@@ -318,7 +318,7 @@ def test_foreign_files_are_refused_and_nothing_in_them_is_executed(tmp_path):
 
 @pytest.mark.parametrize("result", [A, {"U": A}, None, truncated_svd(A, 2).T, "TruncatedSVD"])
 def test_what_is_no_result_cannot_be_saved(tmp_path, result):
-    with pytest.raises(TypeError, match=r"result must be one of BoundedStep, .*, got "):
+    with pytest.raises(TypeError, match=r"result must be one of BoundedStep, .*, got .* by numpy.save"):
         save(tmp_path / "x", result)
     assert os.listdir(tmp_path) == []
 
@@ -346,3 +346,9 @@ def test_a_minimiser_comes_back_with_its_certificate_and_history():
     assert found.certified
     assert found.gap == expected.gap
     assert len(found.history) == len(expected.history) > 0
+
+
+def test_the_certificate_of_a_reconstruction_comes_back():
+    for u in (np.arange(5.0), np.ones((2, 5))):
+        error = lina.hippo.reconstruct(lina.hippo.legs_project(u, 3), [0.5], "legs", u=u)[1]
+        check_same(through_memory(error), error)

@@ -230,3 +230,13 @@ def test_the_bound_of_signals_of_any_size(size):
     once = reconstruct(legs_project(u, 4), [0.5], "legs", u=u)[1].value
     bound = reconstruct(legs_project(size * u, 4), [0.5], "legs", u=size * u)[1].value
     assert bound == pytest.approx(size * once, rel=1e-9)
+
+
+@pytest.mark.torch
+def test_the_certificate_of_a_memory_that_is_learned_is_a_number():
+    torch = pytest.importorskip("torch")
+    u = torch.arange(5.0, dtype=torch.float64)
+    x = legs_project(u, 3).requires_grad_()
+    values, error = reconstruct(x, [0.5], "legs", u=u)
+    assert values.requires_grad  # a warning of torch would be an error
+    assert error.value == pytest.approx(reconstruct(x.detach().numpy(), [0.5], "legs", u=u.numpy())[1].value)

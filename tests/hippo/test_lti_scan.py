@@ -149,3 +149,28 @@ def test_single_precision_lasts_over_windows_of_many_chunks(measure):
     assert np.abs(x - exact).max() <= 2e-6 * np.abs(exact).max()
     every = lti_scan(u[:40000], 32, measure, return_all=True, **options)
     assert np.abs(every - lti_scan(u[:40000].astype(float), 32, measure, return_all=True, **options)).max() <= 4e-6
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_the_weight_of_gbt_is_not_taken_for_that_of_a_measure(measure):
+    with pytest.raises(ValueError, match="method must be one of 'zoh', 'bilinear', 'euler', 'backward', got 'gbt'"):
+        lti_scan(np.ones(5), 4, measure, theta=9.0, method="gbt", alpha=0.5)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("by_name", [False, True])
+def test_autocast_rounds_no_product_to_half_precision(by_name):
+    torch = pytest.importorskip("torch")
+    u = torch.sin(torch.arange(200.0) / 9)
+    t = torch.linspace(150, 200, 20)
+
+    def run():
+        x = lti_scan(u=u, N=8, measure="legt", theta=50.0) if by_name else lti_scan(u, 8, "legt", theta=50.0)
+        options = {"measure": "legt", "T": 200.0, "theta": 50.0}
+        return x, reconstruct(x=x, t=t, **options) if by_name else reconstruct(x, t, **options)
+
+    expected = run()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = run()
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)

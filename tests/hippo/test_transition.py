@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from lina.hippo import transition
+from lina.hippo import nplr, transition
 from tests.reference.hippo import legs_matrices, legt_matrices, lmu_matrices, memory
 
 MEASURES = ["legs", "legt", "lagt", "glagt", "fout", "foud", "fourier_legs"]
@@ -204,3 +204,9 @@ def test_a_time_that_is_too_short_or_no_number_is_refused():
         transition("legs", 2, theta=1e-310)
     with pytest.raises(TypeError, match="theta must be a number, got str"):
         transition("legs", 2, theta="1")
+
+
+@pytest.mark.parametrize("make", [transition, nplr])
+def test_the_name_of_a_library_is_no_namespace(make):
+    with pytest.raises(TypeError, match="xp must be a namespace of arrays such as numpy or torch itself, got 'torch'"):
+        make("legs", 4, xp="torch")

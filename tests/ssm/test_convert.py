@@ -4,17 +4,21 @@ import warnings
 from dataclasses import replace
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
 
-from lina._core.errors import AccuracyWarning
+from lina._core.errors import AccuracyWarning, GradientError
 from lina.hippo import transition
 from lina.ssm import (
     DenseSystem,
     DiagonalSystem,
+    DPLRSystem,
     characteristic_polynomial,
     freqresp,
     generating_function,
+    kernel_rational,
+    kernel_rational_truncated,
     leja_order,
     poly_from_roots,
     recover_b,
@@ -196,6 +200,45 @@ def test_what_cannot_be_recovered_says_so():
         to_diagonal(DenseSystem([[1j]], [1.0], [1.0]))
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "complex128"])
+@pytest.mark.parametrize("L", [3, 20, 200, 784])
+def test_the_error_of_a_recovered_numerator_is_that_of_the_first_taps_however_they_grow(L, dtype):
+    roots = np.array([1.07 * np.exp(0.5j), 0.9 * np.exp(1j)])
+    a = np.poly(np.concatenate([roots, roots.conj()])).real[1:].astype(dtype)
+    b_tilde = np.array([1.0, 2.0, 3.0, 4.0], dtype=dtype)
+    K = kernel_rational_truncated(a.astype(np.result_type(a, float)), b_tilde, L, unstable="ignore")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = recover_b(a, b_tilde, L, unstable="ignore")
+    growing = kernel_rational(a.astype(K.dtype), found.system.b.astype(K.dtype), L)
+    off = np.abs(growing - K).max() / np.abs(K).max()
+    assert off <= 1.01 * found.error
+    hopeless = found.error > 1e-3
+    assert hopeless == (L == 784 or (L == 200 and dtype == "float32"))
+    assert [w.category for w in caught] == [AccuracyWarning] * hopeless
+
+
+@pytest.mark.parametrize("length", [2, 8])
+def test_nothing_is_recovered_of_an_empty_batch(length):
+    assert recover_b(np.ones((0, 3)), np.ones((0, 3)), length).system.b.shape == (0, 3)
+    assert recover_b(np.ones(3), np.ones((0, 3)), length).system.b.shape == (0, 3)
+    one = np.ones(2)
+    for system in (
+        DenseSystem(np.zeros((0, 2, 2)), one, one, dt=1.0),
+        DiagonalSystem(np.zeros((0, 2)), one, one, dt=1.0),
+        DPLRSystem(np.zeros((0, 2)), one[None], one, one, dt=1.0),
+    ):
+        assert recover_c(system, length).system.C.shape == truncated_c(system, length).shape == (0, 2)
+
+
+def test_there_is_a_truncated_row_for_each_system_of_a_batch():
+    B, one = np.ones((3, 2)), np.ones(2)
+    for system in (DenseSystem(0.5 * np.eye(2), B, one, dt=1.0), DiagonalSystem(0.5j * one, B, one, dt=1.0)):
+        rows = truncated_c(system, 5)
+        assert rows.shape == (3, 2)
+        np.testing.assert_allclose(recover_c(replace(system, C=rows), 5).system.C, np.ones((3, 2)), rtol=1e-13)
+
+
 def test_stable_systems_are_recovered_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -226,3 +269,44 @@ def test_truncation_and_recovery_of_slow_modes_lose_nothing():
 def test_a_power_that_overflows_is_an_error(system):
     with pytest.raises(OverflowError, match=r"A\^L"):
         truncated_c(system, 10**5)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", ["A", "B", "C", "dt"])
+def test_what_is_done_on_the_host_refuses_the_gradient_of_every_part(name):
+    torch = pytest.importorskip("torch")
+    parts = {"A": 0.5 * torch.eye(2), "B": torch.ones(2), "C": torch.ones(2), "dt": torch.tensor(1.0)}
+    parts[name].requires_grad_()
+    system = DenseSystem(**parts)
+    for call in (to_rational, to_diagonal, lambda s: recover_c(s, 4)):
+        with pytest.raises(GradientError, match=rf"to {name}: .* {name}\.detach\(\)"):
+            call(system)
+        with torch.no_grad():
+            assert call(system).error < 1e-6
+
+
+def test_the_error_sees_the_flanks_of_slow_modes():
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        n = int(rng.integers(2, 6))
+        r = 1 - 10 ** rng.uniform(-6, -1, n)
+        Lambda = r * np.exp(1j * rng.uniform(0.05, 3.1, n))
+        C = rng.standard_normal(n) + 1j * rng.standard_normal(n)
+        converted = to_rational(DiagonalSystem(Lambda, np.ones(n), C, dt=1.0))
+        assert relative_difference(Lambda, C, r, converted.system) <= 2 * converted.error
+
+
+def relative_difference(Lambda, C, r, fraction):
+    """Return the largest difference of the responses over the largest value, next to the poles, in 40 digits."""
+    angles = np.concatenate([np.angle(Lambda) + k * (1 - r) for k in (-2, -1, -0.5, -0.2, 0, 0.2, 0.5, 1, 2)])
+    difference = largest = 0
+    with mpmath.workdps(40):
+        a = [mpmath.mpf(float(x)) for x in (*fraction.a[::-1], 1)]
+        b = [mpmath.mpf(float(x)) for x in fraction.b[::-1]]
+        poles, weights = ([mpmath.mpc(complex(x)) for x in (*v, *v.conj())] for v in (Lambda, C))
+        for angle in angles:
+            z = mpmath.expj(-mpmath.mpf(float(angle)))
+            exact = sum(w / (1 - pole * z) for w, pole in zip(weights, poles, strict=True))
+            difference = max(difference, abs(mpmath.polyval(b, z) / mpmath.polyval(a, z) - exact))
+            largest = max(largest, abs(exact))
+    return float(difference / largest)

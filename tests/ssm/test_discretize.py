@@ -156,3 +156,24 @@ def test_gradients_pass():
         return found.Lambda, found.P, found.Q, found.B
 
     assert torch.autograd.gradcheck(made, (*parts, dt))
+
+
+@pytest.mark.parametrize("method", ["zoh", "bilinear"])
+@pytest.mark.parametrize("dt", [0.1, np.array([0.1, 0.2, 0.3]), np.array([[0.1], [0.2]])])
+def test_inputs_of_a_system_are_a_batch_also_where_they_are_as_many_as_states(method, dt):
+    s, B = dense(3), np.random.default_rng(0).standard_normal((3, 3))
+    found = DenseSystem(s.A, B, s.C).discretize(dt, method)
+    steps = np.broadcast_to(dt, found.batch)
+    assert found.batch == np.broadcast_shapes(np.shape(dt), (3,))
+    for index in np.ndindex(*found.batch):
+        one = DenseSystem(s.A, B[index[-1]], s.C).discretize(steps[index], method)
+        A, Bd = np.broadcast_to(found.A, (*found.batch, 3, 3)), np.broadcast_to(found.B, (*found.batch, 3))
+        np.testing.assert_allclose(A[index], one.A, atol=1e-15)
+        np.testing.assert_allclose(Bd[index], one.B, atol=1e-15)
+
+
+def test_each_column_of_inputs_keeps_its_own_digits():
+    s, sizes = dense(5), np.array([1.0, 1e-200, 1e200])
+    found = discretize(s.A, s.B[:, None] * sizes, 0.1)[1]
+    one = discretize(s.A, s.B, 0.1)[1]
+    np.testing.assert_allclose(found / sizes, np.stack([one] * 3, axis=-1), rtol=1e-13)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import scipy.signal
 
+from lina._core.errors import GradientError
 from lina.hippo import transition
-from lina.ssm import DenseSystem, freqresp, to_dense
+from lina.ssm import DenseSystem, RationalSystem, freqresp, to_dense
 from lina.ssm._freqresp_hessenberg import controller_form, hessenberg_response
 from tests.ssm.systems import dense, diagonal, dplr, rational
 
@@ -100,3 +101,42 @@ def test_frequencies_keep_their_shape_and_are_checked():
         freqresp(s, [1j])
     with pytest.raises(ValueError, match="omega must not hold a pole"):
         freqresp(DenseSystem([[0.0]], [1.0], [1.0]), [0.0])
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("form", ["dense", "diagonal", "dplr"])
+def test_a_learned_step_and_learned_frequencies_have_their_gradients(form):
+    torch = pytest.importorskip("torch")
+    given = {"dense": dense, "diagonal": diagonal, "dplr": dplr}[form](3)
+    arrays = {
+        name: torch.tensor(getattr(given, name)) for name in ("A", "Lambda", "P", "B", "C") if hasattr(given, name)
+    }
+    system = type(given)(**arrays)
+    dt = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    steps = torch.tensor([0.1, 0.2], dtype=torch.float64, requires_grad=True)
+    omega = torch.tensor([0.5, 3.0], dtype=torch.float64, requires_grad=True)
+    response = lambda dt, omega: freqresp(system.discretize(dt, "bilinear"), omega)  # noqa: E731
+    assert torch.autograd.gradcheck(response, (dt, omega))
+    assert torch.autograd.gradcheck(response, (steps, omega))
+    assert torch.autograd.gradcheck(lambda omega: freqresp(system, omega), (omega,))
+    value = lambda dt: response(dt, omega.detach()).abs().sum()  # noqa: E731
+    torch.testing.assert_close(torch.func.grad(value)(dt.detach()), torch.autograd.grad(value(dt), dt)[0])
+    known = freqresp(given.discretize(0.1, "bilinear"), [0.5, 3.0])
+    np.testing.assert_allclose(response(dt, omega).detach().numpy(), known, rtol=1e-12)
+
+
+@pytest.mark.torch
+def test_a_fraction_with_a_learned_step_has_its_gradient():
+    torch = pytest.importorskip("torch")
+    a, b = torch.tensor([-0.5], dtype=torch.float64), torch.tensor([1.0], dtype=torch.float64)
+    dt = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda dt: freqresp(RationalSystem(a, b, dt=dt), [0.5, 2.0]), (dt,))
+
+
+@pytest.mark.torch
+def test_frequencies_of_another_library_lose_no_gradient_unseen():
+    torch = pytest.importorskip("torch")
+    omega = torch.tensor([0.5], requires_grad=True)
+    with pytest.raises(GradientError, match="omega"):
+        freqresp(diagonal(3), omega)
+    assert freqresp(diagonal(3), omega.detach()).shape == (1,)

@@ -223,3 +223,16 @@ def test_the_truncated_response_keeps_the_digits_of_single_precision():
     exact = np.fft.rfft(kernel_dplr(*(x.astype(complex) for x in parts), 1e-4, 1024))
     assert G.dtype == np.complex64
     assert np.abs(G - exact).max() <= 2e-7 * np.abs(exact).max()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("length", [5, 8, 11])
+def test_the_first_taps_of_tensors_at_roots_of_unity_are_those_of_numpy(length):
+    torch = pytest.importorskip("torch")
+    for system in (dense(3), dplr(3), dense(3).discretize(0.1), dplr(3).discretize(0.1)):
+        arrays = {
+            k: torch.tensor(getattr(system, k)) for k in ("A", "Lambda", "P", "Q", "B", "C") if hasattr(system, k)
+        }
+        dt = None if system.is_discrete else 0.1
+        found = generating_function(type(system)(**arrays, dt=system.dt), 8, length, dt=dt)
+        np.testing.assert_allclose(found.numpy(), generating_function(system, 8, length, dt=dt), rtol=1e-11)

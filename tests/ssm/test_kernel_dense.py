@@ -110,3 +110,23 @@ def test_gradients_pass_through_torch():
     s = dense(3)
     parts = [torch.tensor(x, requires_grad=True) for x in (s.A, s.B, s.C)]
     assert torch.autograd.gradcheck(lambda A, B, C: kernel_dense(A, B, C, 0.1, 9, "bilinear"), parts)
+
+
+@pytest.mark.parametrize("method", ["zoh", "bilinear"])
+@pytest.mark.parametrize("count", [2, 4, 7])
+def test_inputs_beside_one_matrix_are_a_batch_also_where_they_are_as_many_as_states(count, method):
+    s = dense(4)
+    B = np.random.default_rng(0).standard_normal((count, 4)) * np.logspace(-9, 9, count)[:, None]
+    found = kernel_dense(s.A, B, s.C, 0.1, 9, method)
+    each = np.stack([kernel_dense(s.A, row, s.C, 0.1, 9, method) for row in B])
+    sizes = np.max(np.abs(each), axis=-1, keepdims=True)
+    np.testing.assert_allclose(found / sizes, each / sizes, atol=1e-14)
+
+
+def test_a_step_for_each_system_makes_a_batch():
+    s, steps = dense(4), np.array([0.1, 0.2])
+    each = np.stack([kernel_dense(s.A, s.B, s.C, dt, 9) for dt in steps])
+    np.testing.assert_allclose(kernel_dense(s.A, s.B, s.C, steps, 9), each, atol=1e-14)
+    assert kernel_dense(s.A, np.stack([s.B] * 3)[:, None, :], s.C, steps, 9).shape == (3, 2, 9)
+    with pytest.raises(ValueError, match=r"dt \(2,\)"):
+        kernel_dense(s.A, np.stack([s.B] * 3), s.C, steps, 9)

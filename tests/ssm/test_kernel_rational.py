@@ -338,13 +338,24 @@ def test_adjoints_are_differences(d, L, kind, form):
 
 @pytest.mark.parametrize("vjp", [kernel_rational_vjp, kernel_rational_truncated_vjp])
 def test_adjoints_sum_over_what_was_broadcast(vjp):
-    a, b = draw(3, batch=(4, 1))
+    a, b = draw(3, batch=(4, 5))
+    a, b = a[:, :1], b[0]
     g = np.random.default_rng(0).standard_normal((4, 5, 8))
-    da, db = vjp(g, a, b[0, 0])
-    assert (da.shape, db.shape) == ((4, 1, 3), (3,))
-    each = [[vjp(g[i, j], a[i, 0], b[0, 0]) for j in range(5)] for i in range(4)]
+    da, db = vjp(g, a, b)
+    assert (da.shape, db.shape) == ((4, 1, 3), (5, 3))
+    each = [[vjp(g[i, j], a[i, 0], b[j]) for j in range(5)] for i in range(4)]
     np.testing.assert_allclose(da[2, 0], sum(x[0] for x in each[2]), atol=1e-12)
-    np.testing.assert_allclose(db, sum(x[1] for row in each for x in row), atol=1e-12)
+    np.testing.assert_allclose(db[3], sum(row[3][1] for row in each), atol=1e-12)
+
+
+@pytest.mark.parametrize("vjp", [kernel_rational_vjp, kernel_rational_truncated_vjp])
+@pytest.mark.parametrize(
+    ("shape", "b", "wanted"),
+    [((2,), (5, 2), r"\(5, L\)"), ((5, 2), (5, 1, 2), r"\(5, 1, L\)"), ((3, 5, 2), (5, 2), r"\(5, L\)")],
+)
+def test_a_cotangent_of_another_batch_than_the_taps_is_refused(vjp, shape, b, wanted):
+    with pytest.raises(ValueError, match=rf"cotangent must have shape {wanted}, got"):
+        vjp(np.ones(shape), [0.1, 0.2], np.ones(b))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
@@ -399,7 +410,7 @@ def test_errors_of_options_and_cotangents_name_them():
         kernel_rational_truncated([0.1], [np.nan], 4)
     with pytest.raises(ValueError, match="cotangent must be finite"):
         kernel_rational_vjp([np.nan], [0.1], [1.0])
-    with pytest.raises(ValueError, match="leading axes that broadcast"):
+    with pytest.raises(ValueError, match=r"cotangent must have shape \(3, L\), got \(2, 4\)"):
         kernel_rational_truncated_vjp(np.ones((2, 4)), np.full((3, 1), 0.1), [1.0])
 
 

@@ -1,20 +1,26 @@
 """Stability: reflection coefficients, the certified sign, poles next to the circle."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lina.hippo import nplr
 from lina.ssm import (
     DenseSystem,
     DiagonalSystem,
+    DPLRSystem,
     RationalSystem,
     UnstableSystemWarning,
+    kernel_diag,
+    kernel_dplr,
     kernel_rational_truncated,
     poly_from_roots,
     recover_b,
+    recover_c,
     stability_margin,
     stable_polynomial,
     step_down,
@@ -22,7 +28,7 @@ from lina.ssm import (
 )
 from lina.ssm._stability.pole_discs import sign_from_poles
 from lina.ssm._stability.schur_cohn import _in_fixed_point, _in_floating_point, eigenvalues, schur_cohn_sign
-from lina.ssm._stability.winding import roots_inside
+from lina.ssm._stability.winding import roots_inside, roots_of_power_sums
 from tests.reference.ssm_systems import largest_root
 from tests.ssm.systems import dense, diagonal, dplr
 
@@ -180,12 +186,48 @@ def test_coefficients_in_single_precision_and_next_to_the_end_of_the_range_are_l
 
 
 def test_two_thousand_poles_next_to_the_circle_are_flagged_without_their_eigenvalues(monkeypatch):
-    monkeypatch.setattr("lina.ssm._stability.schur_cohn.eigenvalues", None)  # is not called
+    for place in ("schur_cohn", "flag"):
+        monkeypatch.setattr(f"lina.ssm._stability.{place}.eigenvalues", None)  # is not called
     a = step_up(np.random.default_rng(0).uniform(-0.6, 0.6, (8, 256)))
     with pytest.warns(UnstableSystemWarning, match=r"a pole of it has modulus 1 \+ \d.*e-1\d"):
         kernel_rational_truncated(a, np.ones((8, 256)), 4096)
     stable = step_up(np.random.default_rng(0).uniform(-0.2, 0.2, 1024))
     kernel_rational_truncated(stable, np.ones(1024), 4096, unstable="raise")
+
+
+ON_THE_CIRCLE = {
+    "all": (lambda d: np.ones(d), "geometric mean of its poles has modulus 1,"),
+    "z^d = 1": (lambda d: -np.eye(1, d, d - 1)[0], "geometric mean of its poles has modulus 1,"),
+    "all and one outside": (lambda d: np.convolve(np.ones(d), [1, -1.25])[1:], "geometric mean of its poles"),
+    "all but one": (lambda d: np.convolve(np.ones(d), [1, -0.5])[1:], None),
+    "one far outside": (lambda d: np.concatenate([[-1.25], np.zeros(d - 2), [0.01]]), "a pole of it has modulus 1.25,"),
+}
+
+
+@pytest.mark.parametrize("name", ON_THE_CIRCLE)
+@pytest.mark.parametrize("d", [300, 1024])
+def test_poles_on_the_circle_are_flagged_soon_or_not_at_all(d, name, monkeypatch):
+    # eigenvalues and large integers took 6 s for d = 512 and a minute for 1024
+    for slow in ("eigenvalues", "schur_cohn_sign", "sign_from_poles"):
+        monkeypatch.setattr(f"lina.ssm._stability.flag.{slow}", None)  # is not called
+    make, told = ON_THE_CIRCLE[name]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        kernel_rational_truncated(make(d), np.eye(1, d)[0], 2 * d + 1)
+    assert len(caught) == (told is not None)
+    assert told is None or told in str(caught[0].message)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_roots_that_are_counted_are_found_by_their_power_sums(count):
+    rng = np.random.default_rng(count)
+    inside = rng.uniform(0.1, 0.9, count) * np.exp(1j * np.arange(count))
+    outside = rng.uniform(1.2, 2, 40) * np.exp(1j * rng.uniform(0, 7, 40))
+    whole = np.poly(np.concatenate([1 / inside, 1 / outside]))  # 1 + a_1 z + ... has the roots themselves
+    assert roots_inside(whole) == (count, [])
+    found = roots_of_power_sums(whole, count)
+    assert max(np.min(np.abs(np.array(found) - root)) for root in inside) < 1e-6
+    assert roots_of_power_sums(whole, 9) == roots_of_power_sums(whole, None) == []
 
 
 def test_a_kernel_that_looks_harmless_is_flagged():
@@ -210,6 +252,27 @@ def test_systems_have_margins():
     np.testing.assert_allclose(stability_margin(diagonal(4)), -np.max(diagonal(4).Lambda.real))
     assert stability_margin(DiagonalSystem([0.5j], [1.0], [1.0], dt=1.0)) == 0.5
     assert stability_margin(DenseSystem(np.zeros((2, 3, 3)), np.ones(3), np.ones(3), dt=1.0)).shape == (2,)
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_there_is_a_margin_for_each_system_whatever_the_batch_is_of(count):
+    B, one = np.ones((count, 2)), np.ones(2)
+    systems = [
+        DenseSystem(0.5 * np.eye(2), B, one, dt=1.0),
+        DiagonalSystem(0.5j * one, B, one, dt=1.0),
+        DPLRSystem(0.5j * one, 0.1 * one, B, one, dt=1.0),
+        RationalSystem(0.1 * one, B),
+    ]
+    for system in systems:
+        margins = stability_margin(system)
+        assert margins.shape == system.batch == (count,)
+        assert not count or margins[0] == pytest.approx(stability_margin(replace_batch(system)))
+
+
+def replace_batch(system):
+    """Return one of systems that differ in B or b only, all of which are ones."""
+    name = "b" if isinstance(system, RationalSystem) else "B"
+    return replace(system, **{name: np.ones(2)})
 
 
 def test_batches_keep_their_shape_and_dtype():
@@ -240,3 +303,31 @@ def test_gradients_pass_or_are_refused():
     assert torch.autograd.gradcheck(step_down, rho)
     with pytest.raises(RuntimeError, match="no gradient with respect to a"):
         stability_margin(rho)
+
+
+MANY = np.full((2, 3, 1), -0.5)
+MANY[1, 2] = -1.5
+SLOW = np.full((2, 3, 1), -1.0 + 1j)
+SLOW[1, 2] = 0.1
+LOUD = {
+    "recover_b": lambda how: recover_b(MANY, [1.0], 8, unstable=how),
+    "recover_c": lambda how: recover_c(DiagonalSystem(-MANY, [1.0], [1.0], dt=1.0), 8, unstable=how),
+    "kernel_rational_truncated": lambda how: kernel_rational_truncated(MANY, [1.0], 8, unstable=how),
+    "kernel_diag": lambda how: kernel_diag(SLOW, [1.0], [1.0], 0.1, 8, unstable=how),
+    "kernel_diag of many inputs": lambda how: kernel_diag(SLOW[1], [1.0], [[1.0]], [[0.2], [0.1]], 8, unstable=how),
+    "kernel_dplr": lambda how: kernel_dplr(SLOW, 0.01 * np.ones((2, 3, 1)), [1.0], [1.0], 0.1, 8, unstable=how),
+}
+
+
+@pytest.mark.parametrize("name", LOUD)
+def test_an_unstable_system_of_a_batch_is_named(name):
+    place = r"system \(0, 2\) of the batch" if "many" in name else r"system \(1, 2\) of the batch"
+    with pytest.warns(UnstableSystemWarning, match=place):
+        LOUD[name]("warn")
+    with pytest.raises(ValueError, match=place):
+        LOUD[name]("raise")
+
+
+def test_what_is_no_system_is_told_how_to_become_one():
+    with pytest.raises(TypeError, match=r"a must be an array of denominators or a system, as DPLRSystem\(.* got NPLR"):
+        stability_margin(nplr("legs", 4))

@@ -10,6 +10,7 @@ from lina.ssm import (
     RationalSystem,
     freqresp,
     generating_function,
+    kernel_dplr,
     linear_scan,
     recover_c,
     to_dense,
@@ -135,8 +136,13 @@ def test_steps_of_another_library_are_kept_on_the_host():
     Lambda = torch.tensor([[-1 + 5j]] * 2)
     steps = torch.tensor(STEPS, requires_grad=True)
     s = DiagonalSystem(Lambda, torch.ones(2, 1), torch.ones(2, 1)).discretize(steps)
-    np.testing.assert_array_equal(s.dt, STEPS)
+    assert s.dt is steps  # frequencies are in its unit: a response has a gradient by it
     assert s.Lambda.requires_grad
+    assert repr(s) == "DiagonalSystem(Lambda (2, 1), B (2, 1), C (2, 1), dt (2,) in 0.01..0.1)"
+    with torch.no_grad():
+        s = DiagonalSystem(Lambda, torch.ones(2, 1), torch.ones(2, 1)).discretize(steps)
+    assert isinstance(s.dt, np.ndarray)
+    np.testing.assert_array_equal(s.dt, STEPS)
     assert DiagonalSystem(Lambda, torch.ones(1), torch.ones(1)).discretize(torch.tensor(0.5)).dt == 0.5
 
 
@@ -146,3 +152,20 @@ def test_systems_print_their_shapes_and_steps():
     assert repr(RationalSystem([-0.5], [1.0], dt=STEPS)) == "RationalSystem(a (2, 1), b (1,), dt (2,) in 0.01..0.1)"
     with pytest.raises(ValueError, match=r"got one of dt = \(2,\) in 0.01..0.1"):
         one.discretize(STEPS).discretize(0.1)
+
+
+def test_a_low_rank_that_all_systems_share_is_told_how_to_be_given():
+    Lambda, P = np.stack([draws(4)] * 5), np.stack([draws(4), draws(4, 1)])
+    for rows in (P, P[0]):
+        for make in (lambda P: DPLRSystem(Lambda, P, draws(4), draws(4)), taps_of(Lambda)):
+            with pytest.raises(ValueError, match=r"P must have .* beside Lambda \(5, 4\): P\[None\]"):
+                make(rows)
+            make(rows[None])
+    shared = DPLRSystem(Lambda, P[None], draws(4), draws(4))
+    assert (shared.rank, shared.batch) == (2, (5,))
+    with pytest.raises(ValueError, match=r"Q must have .* Q\[None\]"):
+        DPLRSystem(Lambda, P[None], draws(4), draws(4), Q=P)
+
+
+def taps_of(Lambda):
+    return lambda P: kernel_dplr(Lambda, P, draws(4), draws(4), 0.1, 3, unstable="ignore")

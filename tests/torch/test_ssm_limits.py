@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="NOT TESTED: the torch room, because there is no torch")
 
+from lina._core.errors import GradientError  # noqa: E402
 from lina.hippo import legs_scan  # noqa: E402
 from lina.ssm import (  # noqa: E402
     UnstableSystemWarning,
@@ -86,12 +87,22 @@ def test_what_is_seen_in_values_is_said_in_compiled_code_and_under_vmap_too():
         torch.vmap(lambda C: kernel_diag(Lambda, B, C, 0.1, 3))(draw(3, 4) / 0)
 
 
-def test_the_gradient_of_truncated_taps_is_refused_where_lambda_is_0():
-    Lambda, P, B, C = (torch.cat([torch.tensor([x]), draw(2, seed=1) - 3]) for x in (0.0, 0.5, 1.0, 2.0))  # a real mode
-    out = kernel_dplr_truncated(Lambda, P, B, C.requires_grad_(), 0.1, 3)
+@pytest.mark.parametrize("weight", [2.0, 2.0 + 1j])
+def test_truncated_taps_have_gradients_where_lambda_is_0_unless_these_have_a_pole(weight):
+    real_mode = (0.0, 0.5, 1.0, weight)
+    Lambda, P, B, C = (torch.cat([torch.tensor([x]), draw(2, seed=1) - 3]) for x in real_mode)
+    C.requires_grad_()
+    out = kernel_dplr_truncated(Lambda, P, B, C, 0.1, 3)
     assert torch.isfinite(out).all()
-    with pytest.raises(ValueError, match="Lambda must not be 0 at roots of unity"):
-        out.sum().backward()
+    if complex(weight).imag:
+        with pytest.raises(ValueError, match="Lambda must not be at a root of unity"):
+            out.sum().backward()
+        return
+    (found,) = torch.autograd.grad(out.sum(), C, create_graph=True)
+    moved = kernel_dplr_truncated(Lambda, P, B, 2 * C, 0.1, 3).sum()  # linear
+    torch.testing.assert_close((found.conj() * C).real.sum(), moved - out.sum())
+    with pytest.raises(GradientError, match="at a pole of Lambda has no gradient"):
+        found.real.sum().backward()
 
 
 @each

@@ -151,3 +151,14 @@ def test_the_transforms_nest(case):
     expected = torch.func.hessian(loss(case.body))(moved)
     torch.testing.assert_close(torch.func.hessian(loss(case.run))(moved), expected)
     torch.testing.assert_close(torch.func.jacrev(torch.func.jacrev(loss(case.run)))(moved), expected)
+
+
+@each
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
+def test_forward_mode_over_reverse_of_a_plain_sum(case):
+    # its cotangent is one number in many places
+    fixed, last = case.tensors[:-1], case.tensors[-1]
+    scale = torch.tensor(1.3, dtype=torch.float64)
+    value = lambda run: lambda s: run(*fixed, s**2 * last).real.sum()  # noqa: E731
+    expected = torch.func.jacrev(torch.func.jacrev(value(case.body)))(scale)
+    torch.testing.assert_close(torch.func.hessian(value(case.run))(scale), expected)

@@ -63,8 +63,8 @@ def grid_flow(
     Fluxes: with an entropy those of Scharfetter and Gummel, for which exp(-V) on the grid is exactly stationary, and
     which for small weights are upwind ones; without one the variation is taken downhill with the mean of the densities
     at the face where there is an internal energy, and with the upwind one otherwise (first order in space). All vanish
-    with the difference of the variation and never empty a cell below zero. Implicit Euler, with the interaction half way between the old and the new
-    density, then lowers the energy for every convex internal energy and every V and W.
+    with the difference of the variation and never empty a cell below zero. Implicit Euler, with the interaction half
+    way between the old and the new density, then lowers the energy for every convex internal energy and every V and W.
 
     The steps of order 2 are the L-stable two-stage singly diagonally implicit Runge-Kutta method. No linear method of
     order 2 keeps every density positive; so where a step makes a density negative, its fluxes are mixed face by face

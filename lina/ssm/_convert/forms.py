@@ -1,17 +1,18 @@
 """From one form of a system to another: dense, diagonal, rational."""
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from scipy.signal import lfilter
 
-from lina._core.array import epsilon, from_numpy, refuse_gradient
+from lina._core.array import epsilon, from_numpy
 from lina.ssm._convert.polynomials import _product
 from lina.ssm._convert.realise import real_modes, realised
 from lina.ssm._convert.result import Conversion, _each, certified, poles_of
 from lina.ssm._generating_function import state_array
 from lina.ssm._systems import DenseSystem, DiagonalSystem, DPLRSystem, RationalSystem
-from lina.ssm._systems_arrays import complex_dtype, is_complex, namespace
+from lina.ssm._systems_arrays import complex_dtype, is_complex, namespace, refuse_followed
 
 
 def to_dense(system: Any) -> Conversion:
@@ -70,7 +71,7 @@ def to_diagonal(system: Any) -> Conversion:
     TypeError
         If ``system`` is no system.
     ValueError
-        If the system is complex, or the systems of a batch differ in the number of their real poles.
+        If the system is complex or traced by jax, or the systems of a batch differ in the number of their real poles.
     GradientError
         If torch records a gradient.
 
@@ -148,7 +149,7 @@ def to_rational(system: Any) -> Conversion:
     TypeError
         If ``system`` is no system.
     ValueError
-        If the system is continuous.
+        If the system is continuous or traced by jax.
     GradientError
         If torch records a gradient.
 
@@ -218,5 +219,5 @@ def polynomial_condition(a: np.ndarray, poles: np.ndarray) -> float:
 
 def _host_only(function: str, system: Any) -> Any:
     like = state_array(system)
-    refuse_gradient(function, system=like)
+    refuse_followed(function, **{each.name: getattr(system, each.name) for each in fields(system)})
     return like

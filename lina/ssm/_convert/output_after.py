@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from scipy.signal import lfilter
 
-from lina._core.array import from_numpy, refuse_gradient, to_numpy
+from lina._core.array import from_numpy, to_numpy
 from lina.ssm._convert.realise import pairs, real_modes, realised
 from lina.ssm._systems import DenseSystem, DiagonalSystem
-from lina.ssm._systems_arrays import namespace, widened
+from lina.ssm._systems_arrays import namespace, refuse_followed, widened
 
 
 def output_after(system: Any, length: int) -> Any:
@@ -73,7 +73,7 @@ def matrix_power(A: Any, exponent: int) -> Any:
 
 def tail_numerator(a: Any, b: Any, length: int) -> Any:
     """Return r (..., d) with r(z) / a(z) = sum of K_{l + L} z^l, in the dtype of ``b``; 4 d L flops on the host."""
-    refuse_gradient("a sum of the first taps of a rational system", a=a, b=b)
+    refuse_followed("a sum of the first taps of a rational system", a=a, b=b)
     return from_numpy(tail_numerator_host(to_numpy(a), to_numpy(b), length), like=b)
 
 

@@ -4,8 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import divide, from_numpy, refuse_gradient, to_numpy
-from lina.ssm._systems_arrays import check_overflow, check_square, is_complex, open_parts
+from lina._core.array import divide, from_numpy, to_numpy
+from lina.ssm._systems_arrays import (
+    check_overflow,
+    check_square,
+    is_complex,
+    open_parts,
+    refuse_followed,
+    refuse_traced,
+)
 
 
 def leja_order(points: Any) -> Any:
@@ -27,7 +34,7 @@ def leja_order(points: Any) -> Any:
     TypeError
         If ``points`` is no dense array of numbers.
     ValueError
-        If ``points`` is not of one dimension or not finite.
+        If ``points`` is not of one dimension, not finite, or traced by jax.
 
     Notes
     -----
@@ -46,6 +53,7 @@ def leja_order(points: Any) -> Any:
     _, points = open_parts(points=points)
     if points.ndim != 1:
         raise ValueError(f"points must have 1 dimension, got shape {tuple(points.shape)}")
+    refuse_traced("leja_order", points=points)
     return _leja(to_numpy(points))
 
 
@@ -86,9 +94,11 @@ def poly_from_roots(roots: Any) -> Any:
     TypeError
         If ``roots`` is no dense array of numbers.
     ValueError
-        If ``roots`` is not finite.
+        If ``roots`` is not finite, or traced by jax.
     OverflowError
         If a coefficient exceeds the range of the dtype.
+    GradientError
+        If torch records a gradient.
 
     Notes
     -----
@@ -107,7 +117,7 @@ def poly_from_roots(roots: Any) -> Any:
     array([-0.25 , -0.125])
     """
     xp, roots = open_parts(roots=roots)
-    refuse_gradient("poly_from_roots", roots=roots)
+    refuse_followed("poly_from_roots", roots=roots)
     values = to_numpy(roots)
     out = np.empty(values.shape, dtype=np.complex128)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -150,9 +160,11 @@ def characteristic_polynomial(A: Any) -> Any:
     TypeError
         If ``A`` is no dense array of numbers.
     ValueError
-        If ``A`` is not square or not finite.
+        If ``A`` is not square or not finite, or traced by jax.
     OverflowError
         If a coefficient exceeds the range of the dtype.
+    GradientError
+        If torch records a gradient.
 
     Notes
     -----
@@ -168,7 +180,7 @@ def characteristic_polynomial(A: Any) -> Any:
     """
     xp, A = open_parts(A=A)
     check_square(A)
-    refuse_gradient("characteristic_polynomial", A=A)
+    refuse_followed("characteristic_polynomial", A=A)
     values = to_numpy(A)
     wide = values.astype(np.result_type(values, np.float64))
     scale = float(np.max(np.abs(wide)))

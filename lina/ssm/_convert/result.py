@@ -15,6 +15,8 @@ from lina.ssm._systems import DenseSystem, DiagonalSystem, DPLRSystem, RationalS
 # A response with less than three digits is not the one that was asked for.
 HOPELESS = 1e-3
 _POINTS = 128
+# Widths of a resonance from its top at which the difference is measured: a pole that has moved differs most on a flank.
+_FLANKS = np.array([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0])
 
 
 @dataclass(frozen=True)
@@ -23,15 +25,15 @@ class Conversion:
 
     Attributes
     ----------
-    system : DenseSystem, DiagonalSystem or RationalSystem
-        The system in its new form.
+    system : DenseSystem, DiagonalSystem, DPLRSystem or RationalSystem
+        The system in its new form; of `recover_c` in the form it had, which may be a `DPLRSystem`.
     condition : float
         By how much the new form magnifies relative changes of its parameters: for a rational system the sum of
         abs(a_k) over the smallest abs(a(z)) on the unit circle, for a diagonal one the condition number of the
         eigenvectors, for a realisation 1.
     error : float
         The largest difference of the responses on the unit circle (the imaginary axis for continuous systems) over the
-        largest response, measured at points that include those next to the poles, but no pole.
+        largest response, measured at points that include the tops and both flanks of resonances, but no pole.
     error_kind : CertificateKind
         "estimate": between the points the difference may be larger.
     """
@@ -69,7 +71,7 @@ def _each(system: Any) -> list[Any]:
         x = x.astype(np.result_type(x, np.float64))
         arrays[name] = np.broadcast_to(x, (*system.batch, *x.shape[x.ndim - axes.get(name, 1) :]))
     if system.dt is not None:
-        arrays["dt"] = np.broadcast_to(system.dt, system.batch)
+        arrays["dt"] = np.broadcast_to(to_numpy(system.dt), system.batch)
     return [type(system)(**{name: x[index] for name, x in arrays.items()}) for index in np.ndindex(*system.batch)]
 
 
@@ -88,16 +90,17 @@ def _difference(old: Any, new: Any) -> float:
 
 
 def _points(system: Any, poles: np.ndarray) -> np.ndarray:
-    """Return frequencies: evenly spread, and those of poles that do not lie on the circle or axis itself."""
-    poles = poles[np.abs(1 - np.abs(poles) if system.is_discrete else poles.real) > 1e-6 * np.abs(poles)]
+    """Return frequencies: evenly spread, and those at and beside poles that do not lie on the circle or axis itself."""
+    widths = np.abs(1 - np.abs(poles) if system.is_discrete else poles.real)
+    poles, widths = (x[widths > 1e-6 * np.abs(poles)] for x in (poles, widths))
+    slowest = np.argsort(-np.abs(poles) if system.is_discrete else -poles.real)[:_POINTS]
+    at = np.angle(poles) if system.is_discrete else poles.imag
+    beside = (at[slowest] + _FLANKS[:, None] * widths[slowest]).ravel()
     if system.is_discrete:
-        angles = np.angle(poles)
-        chosen = angles[np.argsort(-np.abs(poles))][:_POINTS]
-        return np.concatenate([np.linspace(0, np.pi, _POINTS), np.abs(chosen), -np.abs(chosen)])
+        return np.concatenate([np.linspace(0, np.pi, _POINTS), beside])
     scale = np.max(np.abs(poles)) if len(poles) else 1.0
-    chosen = np.imag(poles)[np.argsort(-np.real(poles))][:_POINTS]
     spread = np.geomspace(1e-3, 10, _POINTS) * (scale if scale > 0 else 1.0)
-    return np.concatenate([[0.0], spread, chosen, -chosen])
+    return np.concatenate([[0.0], spread, beside])
 
 
 def poles_of(system: Any, single: np.ndarray | None = None) -> np.ndarray:

@@ -5,12 +5,16 @@ nothing is divided by at z = -1, and no digits cancel near z = 1.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lina._core.array import where_is
 from lina.ssm._fourier import fast_length, forward, inverse
+
+# Points that a kernel is given at once.
+_POINTS = 2**17
 
 
 class Circle(NamedTuple):
@@ -74,6 +78,12 @@ def samples_vjp(xp: Any, K: Any, circle: Circle, like: Any) -> Any:
 
 def _grown(xp: Any, circle: Circle, L: int, K: Any) -> Any:
     return xp.asarray(np.exp(circle.growth * np.arange(L)), dtype=K.dtype, device=where_is(K))
+
+
+def blocks_of_points(*arrays: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield parts of arrays of points: what a kernel makes of the points of millions of taps is larger than these."""
+    for start in range(0, max(1, arrays[0].shape[-1]), _POINTS):
+        yield tuple(x[..., start : start + _POINTS] for x in arrays)
 
 
 def constant(xp: Any, values: np.ndarray, like: Any) -> Any:

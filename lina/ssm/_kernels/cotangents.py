@@ -14,12 +14,17 @@ def open_cotangent(xp: Any, cotangent: Any, like: Any, batch: tuple[int, ...]) -
     if is_complex(cotangent):
         raise TypeError(f"cotangent must be real, as the taps are, got dtype {dtype_name(cotangent)}")
     check_finite(xp, cotangent, "cotangent")
-    if tuple(cotangent.shape[:-1]) != batch:
-        wanted = "(" + "".join(f"{length}, " for length in batch) + "L)"
-        raise ValueError(f"cotangent must have shape {wanted}, got {tuple(cotangent.shape)}")
+    check_cotangent(cotangent, batch)
     if cotangent.shape[-1] == 0:
         raise ValueError(f"cotangent must have at least one tap, got shape {tuple(cotangent.shape)}")
     return xp.astype(cotangent, xp.real(like).dtype, copy=False)
+
+
+def check_cotangent(cotangent: Any, batch: tuple[int, ...]) -> None:
+    """Raise ValueError where the leading axes are not those of the taps."""
+    if tuple(cotangent.shape[:-1]) != batch:
+        wanted = "(" + "".join(f"{length}, " for length in batch) + "L)"
+        raise ValueError(f"cotangent must have shape {wanted}, got {tuple(cotangent.shape)}")
 
 
 def summed_to(xp: Any, x: Any, shape: tuple[int, ...]) -> Any:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from lina._core.array import check_rank, is_lazy
-from lina.ssm._discretize import discretize
+from lina.ssm._discretize import discretize_vector
 from lina.ssm._fourier import check_result
-from lina.ssm._systems_arrays import batch_shape, check_last, check_square, open_parts, widened_array
+from lina.ssm._systems_arrays import batch_shape, check_last, check_square, check_step, open_parts, widened_array
 
 # How much longer a flop takes in a product of a matrix with one vector than in one of two matrices.
 _SLOWER_ALONE = 3
@@ -17,7 +17,7 @@ _SLOWER_ALONE = 3
 _GROWTH = 2.0
 
 
-def kernel_dense(A: Any, B: Any, C: Any, dt: float | None, L: int, method: str = "zoh") -> Any:
+def kernel_dense(A: Any, B: Any, C: Any, dt: Any, L: int, method: str = "zoh") -> Any:
     """Return the first L taps C Ad^l Bd of the impulse response of a dense system.
 
     Parameters
@@ -25,9 +25,9 @@ def kernel_dense(A: Any, B: Any, C: Any, dt: float | None, L: int, method: str =
     A : array_like, shape (..., n, n)
     B, C : array_like, shape (..., n)
         C is not conjugated, B not scaled by the step. Leading axes broadcast.
-    dt : float or None
-        The step by which the continuous system x' = A x + B u is made discrete; None where A and B are of a discrete
-        one.
+    dt : float, array_like of shape (...), or None
+        The step by which the continuous system x' = A x + B u is made discrete, or one for each system; it broadcasts
+        with the leading axes of the others. None where A and B are of a discrete system.
     L : int
         Number of taps, at least 1; below n too.
     method : str
@@ -71,13 +71,15 @@ def kernel_dense(A: Any, B: Any, C: Any, dt: float | None, L: int, method: str =
     n = check_square(A)
     check_last(B, n, "B")
     check_last(C, n, "C")
-    batch = batch_shape(A=A.shape[:-2], B=B.shape[:-1], C=C.shape[:-1])
+    given = {"A": A.shape[:-2], "B": B.shape[:-1], "C": C.shape[:-1]}
+    step = None if dt is None else check_step(xp, dt, widened_array(xp, A))
+    batch = batch_shape(**given) if step is None else batch_shape(**given, dt=step.shape)
     L = check_rank(L, 2**62, "L", "2^62")
     kept = A.dtype
     A, B, C = (widened_array(xp, x) for x in (A, B, C))
     with np.errstate(over="ignore", invalid="ignore"):
-        if dt is not None:
-            A, B = discretize(A, B, dt, method)
+        if step is not None:
+            A, B = discretize_vector(A, B, step, method)
         elif method != "zoh":
             raise ValueError(f"method must be left out where dt is None (the system is discrete), got {method!r}")
         B, C = (xp.broadcast_to(x, (*batch, n)) for x in (B, C))

@@ -5,13 +5,21 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, conjugate, is_lazy, kernel_of_tensors, scalar
+from lina._core.array import check_option, conjugate, is_lazy, kernel_of_tensors
 from lina.ssm._discretize import _complex_expm1
 from lina.ssm._kernels.cotangents import open_cotangent, summed_to
 from lina.ssm._kernels.dplr_parts import check_length
 from lina.ssm._kernels.vandermonde import powers_summed, powers_vjp
-from lina.ssm._stability.margin import ACTIONS, flag_unstable
-from lina.ssm._systems_arrays import batch_shape, check_last, check_overflow, check_step, open_parts, widened_array
+from lina.ssm._stability.margin import ACTIONS, flag_unstable, system_at
+from lina.ssm._systems_arrays import (
+    batch_shape,
+    check_last,
+    check_overflow,
+    check_step,
+    open_parts,
+    seen,
+    widened_array,
+)
 
 METHODS = ("zoh", "bilinear")
 # Below this modulus of w the derivative of (exp(w) - 1) / w is that many terms of its series.
@@ -84,7 +92,7 @@ def diag_taps(Lambda: Any, B: Any, C: Any, dt: Any, L: int, method: str, unstabl
     xp, given, wide, batch = _opened(Lambda, B, C, dt)
     L = check_length(L)
     check_option(method, METHODS, "method")
-    _flag(xp, wide, method, unstable)
+    _flag(xp, wide, method, unstable, batch)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         x, gain, _, _ = _step(xp, wide, method)
         c = check_overflow(xp, xp.astype(wide["C"] * wide["B"] * gain, given["C"].dtype), "B and C")
@@ -189,15 +197,17 @@ def _held(xp: Any, w: Any) -> tuple[Any, Any]:
     return f, xp.where(small, slope, (xp.exp(safe) - f) / safe)
 
 
-def _flag(xp: Any, wide: dict[str, Any], method: str, unstable: str) -> None:
+def _flag(xp: Any, wide: dict[str, Any], method: str, unstable: str, batch: tuple[int, ...]) -> None:
     """Do what is told about poles outside of the unit circle."""
     check_option(unstable, ACTIONS, "unstable")
     rising = xp.real(wide["Lambda"])
-    if unstable == "ignore" or is_lazy(rising) or not bool(xp.any(rising > 0)):
+    if unstable == "ignore" or is_lazy(rising) or 0 in batch or not bool(xp.any(rising > 0)):
         return
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         x = _step(xp, wide, method)[0]
-        largest = math.exp(min(700.0, scalar(xp.max(xp.real(x)))))
+        growth = np.broadcast_to(seen(xp.max(xp.real(x), axis=-1)), batch)
+    worst = int(np.argmax(growth))
+    largest, system = math.exp(min(700.0, float(growth.flat[worst]))), system_at(worst, batch)
     if unstable == "raise":
-        raise ValueError(f"Lambda must make no unstable system, found a pole of modulus {largest:.6g}")
-    flag_unstable(1 - largest, unstable)
+        raise ValueError(f"Lambda must make no unstable system, found a pole of modulus {largest:.6g} in {system}")
+    flag_unstable(1 - largest, unstable, system=system)

@@ -1,14 +1,14 @@
 """Convolution kernels of diagonal plus low rank systems in bilinear steps."""
 
-import math
 from typing import Any
 
 import numpy as np
 
-from lina._core.array import is_lazy, kernel_of_tensors, real_dtype, where_is
+from lina._core.array import kernel_of_tensors, real_dtype, where_is
 from lina._core.kernels import kernel
 from lina._core.threads import get_threads
-from lina.ssm._kernels.circle import Circle, constant, taps_from, unit_circle
+from lina.ssm._kernels.circle import Circle, blocks_of_points, constant, taps_from, unit_circle
+from lina.ssm._kernels.dplr_met import met_roots
 from lina.ssm._kernels.dplr_parts import Rows, check_length, open_rows, over_circles, pole_moduli
 from lina.ssm._resolvent import check_no_pole, resolvent
 from lina.ssm._response import response
@@ -33,7 +33,8 @@ def kernel_dplr(Lambda: Any, P: Any, B: Any, C: Any, dt: Any, L: int, *, unstabl
         conjugated. An unpaired real mode enters with half weight: 1 / sqrt2 of its P, B and C, as `lina.hippo.nplr`
         gives it.
     P : array_like, shape (..., n) or (..., r, n)
-        The low rank, a row for each of its r terms; one term where it has as many axes as Lambda.
+        The low rank, a row for each of its r terms; one term where it has as many axes as Lambda: rows (r, n) that a
+        batch of Lambda (H, n) shares are P[None], also where r = H.
     dt : float or array_like, shape (...)
         Step, positive. It broadcasts with the leading axes of the others, which are a batch. A Python float keeps its
         double precision beside systems in single precision.
@@ -70,14 +71,18 @@ def kernel_dplr(Lambda: Any, P: Any, B: Any, C: Any, dt: Any, L: int, *, unstabl
     `lina.hippo.nplr` of "fout" and "legt" are; but the taps of such poles err by more the more there are, in double
     precision by 3e-12 of the largest for L = 1e3, 1e-11 for 1e4, 5e-10 for 1e5 and 3e-9 for 1e6. Sums over pairs are in
     double precision: Woodbury's identity cancels next to the poles of the diagonal. Cost about 45 flops per pair and
-    two points, and memory of inputs and outputs with a kernel (numpy, cupy, and torch by these, its gradient too);
-    elsewhere blocks of points, whose gradients keep them.
+    two points. With a kernel (numpy, cupy, and torch by these, its gradient too) memory of inputs and outputs, and of
+    the circle, 170 bytes for each of L taps (the truncated kernel: 70); elsewhere blocks of points, whose gradients
+    keep them.
 
     Where a library has single precision only, the taps are good to 1e-5.
 
     The identity also cancels where the low rank exceeds the diagonal by far: a factor of about dt abs(P)^2 over the
     larger of dt abs(Lambda) and 10 / L is lost for the slowest mode, as with the mode 0 of "fout" and steps of many
     windows.
+
+    A low rank P Q^* with Q other than P has no kernel of its own: its first L taps are ``irfft(generating_function(
+    DPLRSystem(Lambda, P, B, C, Q), L, L, dt=dt), n=L)``.
 
     A system is stable where no real part of Lambda is positive; otherwise its eigenvalues are computed. The taps of an
     unstable one are sampled within its poles.
@@ -134,8 +139,8 @@ def kernel_dplr_truncated(Lambda: Any, P: Any, B: Any, C_tilde: Any, dt: Any, L:
         If the arrays are not numbers of one library, or L is no int.
     ValueError
         If shapes do not fit, entries are not finite, ``dt`` is not positive, L is below 1, or a root of unity is a pole
-        of the system, as z = 1 is where Lambda is 0 and no low rank moves it. The gradient is refused wherever Lambda
-        is 0.
+        of the system, as z = 1 is where Lambda is 0 and no low rank moves it; the gradient also where it has a pole
+        (see `kernel_dplr_truncated_vjp`).
     OverflowError
         If taps exceed the range of the dtype.
 
@@ -169,23 +174,10 @@ def truncated_dplr_taps(Lambda: Any, P: Any, B: Any, C_tilde: Any, dt: Any, L: i
     """Do what `kernel_dplr_truncated` does, by array code for any library."""
     rows, L = open_rows(Lambda, P, B, C_tilde, dt, "C_tilde"), check_length(L)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        if not _meets_root_of_unity(rows, L):
+        if list(met_roots(rows, L, _NEXT)) == [()]:
             return _shaped(rows, taps(rows, unit_circle(L), L), "C_tilde")
         G = check_no_pole(rows.xp, _response(rows, unit_circle(L), response), "the roots of unity")
         return _shaped(rows, taps_from(rows.xp, G, unit_circle(L), L), "C_tilde")
-
-
-def _meets_root_of_unity(rows: Rows, L: int) -> bool:
-    """Return whether a mode of the diagonal is next to an L-th root of unity, where its own response is none or large.
-
-    False for lazy arrays.
-    """
-    xp, w = rows.xp, rows.w
-    if is_lazy(w) or 0 in w.shape:
-        return False
-    turns = xp.atan(xp.imag(w) / 2) * (L / math.pi)
-    away = xp.abs(turns - xp.round(turns)) * (2 * math.pi / L) + xp.abs(xp.real(w)) / (1 + xp.abs(w) ** 2 / 4)
-    return bool(xp.any(away < _NEXT))
 
 
 def _shaped(rows: Rows, K: Any, name: str) -> Any:
@@ -206,7 +198,9 @@ def taps(rows: Rows, circle: Circle, L: int) -> Any:
     count = max(get_threads(), SAMPLES // circle.p.size)
     for start in range(0, K.shape[0], count):
         these = slice(start, start + count)
-        G = fast(rows.w[these], rows.left[these], rows.right[these], circle.p, circle.q)
+        some = rows.w[these], rows.left[these], rows.right[these]
+        parts = [fast(*some, p, q) for p, q in blocks_of_points(circle.p, circle.q)]
+        G = parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)
         if rows.single and circle.growth == 0:
             G = G.astype("complex64")
         K[these] = taps_from(xp, G, circle, L)

@@ -7,11 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, check_rank, conjugate, epsilon, is_lazy, scalar, to_numpy
+from lina._core.array import check_option, check_rank, conjugate, epsilon, is_lazy, scalar, to_numpy, where_is
 from lina.ssm._kernels.circle import Circle, inner_circle
-from lina.ssm._stability.margin import ACTIONS, flag_unstable, stability_margin
+from lina.ssm._stability.margin import ACTIONS, flag_unstable, stability_margin, system_at
 from lina.ssm._systems import DPLRSystem
-from lina.ssm._systems_arrays import batch_shape, check_last, check_overflow, check_step, open_parts, widened_array
+from lina.ssm._systems_arrays import (
+    batch_shape,
+    check_last,
+    check_overflow,
+    check_step,
+    low_rank_rows,
+    open_parts,
+    widened_array,
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,14 @@ class Rows:
         """Return one system."""
         these = slice(i, i + 1)
         return replace(self, w=self.w[these, :], left=self.left[these, ...], right=self.right[these, ...])
+
+    def take(self, these: list[int]) -> "Rows":
+        """Return some of the systems."""
+        if these == list(range(self.w.shape[0])):
+            return self
+        at = self.xp.asarray(these, device=where_is(self.w))
+        w, left, right = (self.xp.take(x, at, axis=0) for x in (self.w, self.left, self.right))
+        return replace(self, w=w, left=left, right=right)
 
 
 def open_rows(Lambda: Any, P: Any, B: Any, C: Any, dt: Any, name: str = "C") -> Rows:
@@ -68,15 +84,6 @@ def open_rows(Lambda: Any, P: Any, B: Any, C: Any, dt: Any, name: str = "C") -> 
     return Rows(xp, in_rows(w), left, right, given, shapes_given, batch)
 
 
-def low_rank_rows(P: Any, Lambda: Any) -> Any:
-    """Return P as (..., r, n): with one term where it has as many axes as Lambda."""
-    P = P[..., None, :] if P.ndim == Lambda.ndim else P
-    if P.ndim < 2:
-        shape = tuple(Lambda.shape)
-        raise ValueError(f"P must have shape (..., n) or (..., r, n), got {tuple(P.shape)} beside Lambda {shape}")
-    return P
-
-
 def check_length(L: Any) -> int:
     """Return the number of taps as an int."""
     return check_rank(L, 2**62, "L", "2^62")
@@ -98,12 +105,13 @@ def pole_moduli(rows: Rows, unstable: str) -> np.ndarray | None:
         w, left, right = (to_numpy(x[int(i), ...]) for x in (rows.w, rows.left, rows.right))
         system = DPLRSystem(w, right[1:], right[0], left[0]).discretize(1.0)
         moduli[i] = max(1.0, 1 - float(stability_margin(system)))
-    largest = float(np.max(moduli))
+    worst = int(np.argmax(moduli))
+    largest, place = float(moduli[worst]), system_at(worst, rows.batch)
     if largest == 1:
         return None
     if unstable == "raise":
-        raise ValueError(f"Lambda and P must make no unstable system, found a pole of modulus {largest:.6g}")
-    flag_unstable(1 - largest, unstable)
+        raise ValueError(f"Lambda and P must make no unstable system, found a pole of modulus {largest:.6g} in {place}")
+    flag_unstable(1 - largest, unstable, system=place)
     return moduli
 
 
@@ -117,18 +125,3 @@ def over_circles(
         return run(rows, inner_circle(L, times, eps))
     parts = [run(rows.row(i), inner_circle(L, times, eps, modulus)) for i, modulus in enumerate(moduli)]
     return tuple(rows.xp.concat(each, axis=0) for each in zip(*parts, strict=True))
-
-
-def has_zero(rows: Rows) -> bool:
-    """Return whether a mode is constant: at z = 1 it has no finite response by itself. False for lazy arrays."""
-    smallest = rows.xp.min(rows.xp.abs(rows.w)) if math.prod(rows.w.shape) else None
-    return smallest is not None and not is_lazy(smallest) and scalar(smallest) == 0
-
-
-def refuse_zero(rows: Rows) -> None:
-    """Raise ValueError where a mode is constant: there the gradient has a pole at z = 1, whether the taps do or not."""
-    if has_zero(rows):
-        raise ValueError(
-            "Lambda must not be 0 at roots of unity, where the gradient of the sum over the diagonal has a pole, found "
-            "it is: kernel_dplr takes the true C on a smaller circle"
-        )

@@ -7,13 +7,16 @@ import numpy as np
 from lina._core.array import conjugate, where_is
 from lina._core.kernels import kernel
 from lina._core.threads import get_threads
-from lina.ssm._kernels.circle import Circle, constant, samples_vjp, unit_circle
+from lina.ssm._kernels.circle import Circle, blocks_of_points, constant, samples_vjp, unit_circle
 from lina.ssm._kernels.cotangents import open_cotangent, summed_to
 from lina.ssm._kernels.dplr import SAMPLES, WORTH_COMPILING
-from lina.ssm._kernels.dplr_parts import Rows, check_length, open_rows, over_circles, pole_moduli, refuse_zero
+from lina.ssm._kernels.dplr_met import gradients_by_matrix, met_roots
+from lina.ssm._kernels.dplr_parts import Rows, check_length, open_rows, over_circles, pole_moduli
 from lina.ssm._systems_arrays import check_overflow
 
 _BLOCK = 2**17  # complex numbers of g that are in memory at once
+# A mode of the diagonal that is so near to a root of unity takes nine digits of the sums of g^2, or more.
+_NEXT = 1e-4
 
 
 def kernel_dplr_vjp(cotangent: Any, Lambda: Any, P: Any, B: Any, C: Any, dt: Any) -> tuple[Any, ...]:
@@ -41,8 +44,8 @@ def kernel_dplr_vjp(cotangent: Any, Lambda: Any, P: Any, B: Any, C: Any, dt: Any
     -----
     The response is a sum of products a_i F_ij b_j to first order, F_ij being sums over pairs; with weights S a_i b_j,
     S the transposed FFT of the cotangent, products of these with g and g^2 over all points are all moments that the
-    gradients need. About three times the cost of the kernel, and no memory but of inputs and outputs. The step needs no
-    sums of its own: only dt Lambda, dt^(1/2) P and dt B matter.
+    gradients need. About three times the cost of the kernel, and its memory. The step needs no sums of its own: only dt
+    Lambda, dt^(1/2) P and dt B matter.
 
     Examples
     --------
@@ -61,10 +64,10 @@ def kernel_dplr_vjp(cotangent: Any, Lambda: Any, P: Any, B: Any, C: Any, dt: Any
     g = rows.xp.reshape(g, (rows.w.shape[0], L))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if moduli is None:
-            found = over_circles(rows, L, None, lambda part, circle: moments(part, circle, g))
+            found = over_circles(rows, L, None, lambda part, circle: _by_sums(part, circle, g))
         else:
-            order = iter(range(len(moduli)))
-            found = over_circles(rows, L, moduli, lambda part, circle: moments(part, circle, g[next(order), ...][None]))
+            each = (g[i, ...][None] for i in range(len(moduli)))
+            found = over_circles(rows, L, moduli, lambda part, circle: _by_sums(part, circle, next(each)))
         return _gradients(rows, *found)
 
 
@@ -86,11 +89,14 @@ def kernel_dplr_truncated_vjp(cotangent: Any, Lambda: Any, P: Any, B: Any, C_til
     Raises
     ------
     TypeError, ValueError, OverflowError
-        As `kernel_dplr_truncated`, and where ``cotangent`` does not fit or Lambda is 0.
+        As `kernel_dplr_truncated`, where ``cotangent`` does not fit, and where the gradient has a pole: for Lambda = 0
+        with an input or a low rank whose imaginary part at that mode is 0, and an output whose is not.
 
     Notes
     -----
-    As `kernel_dplr_vjp`, at the roots of unity.
+    As `kernel_dplr_vjp`, at the roots of unity. Those that a mode of the diagonal meets to 1e-4 are solved by the dense
+    matrix, n^3 flops each; farther away up to nine digits of sixteen are lost. Where both modes of a pair are within
+    1e-6 of z = 1, so is a pole of the system, and gradients by Lambda and dt have no digits.
 
     Examples
     --------
@@ -102,19 +108,41 @@ def kernel_dplr_truncated_vjp(cotangent: Any, Lambda: Any, P: Any, B: Any, C_til
     rows = open_rows(Lambda, P, B, C_tilde, dt, "C_tilde")
     g = open_cotangent(rows.xp, cotangent, rows.w, rows.batch)
     L = check_length(g.shape[-1])
-    refuse_zero(rows)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return _gradients(rows, *moments(rows, unit_circle(L), rows.xp.reshape(g, (rows.w.shape[0], L))))
+        return _gradients(rows, *_at_roots_of_unity(rows, L, rows.xp.reshape(g, (rows.w.shape[0], L))))
 
 
-def _gradients(rows: Rows, h_v: Any, h_w: Any) -> tuple[Any, ...]:
-    """Return gradients in the shapes given, from those by the products left_i right_j and by w at fixed products."""
+def _at_roots_of_unity(rows: Rows, L: int, g: Any) -> tuple[Any, Any, Any]:
+    """Return `_by_sums`, where modes meet roots of unity by the matrix."""
+    xp, circle, met = rows.xp, unit_circle(L), met_roots(rows, L, _NEXT)
+    if list(met) == [()]:
+        return _by_sums(rows, circle, g)
+    found = []
+    for points, these in met.items():
+        some, left = rows.take(these), np.setdiff1d(np.arange(circle.p.size), points)
+        at = xp.take(g, xp.asarray(these, device=where_is(g)), axis=0)
+        S = samples_vjp(xp, at, circle, rows.w)
+        each = [gradients_by_matrix(some, circle, S[:, k], k) for k in points]
+        each += [_by_sums(some, circle, at, left)] if left.size else []
+        found.append([sum(x[1:], start=x[0]) for x in zip(*each, strict=True)])
+    order = xp.asarray(np.argsort(np.concatenate(list(met.values()))), device=where_is(g))
+    return tuple(xp.take(xp.concat(x, axis=0), order, axis=0) for x in zip(*found, strict=True))  # type: ignore[return-value]
+
+
+def _by_sums(rows: Rows, circle: Circle, g: Any, points: np.ndarray | None = None) -> tuple[Any, Any, Any]:
+    """Return gradients by left, right and w at the other two, for cotangents g (rows, L)."""
+    xp = rows.xp
+    h_v, h_w = moments(rows, circle, g, points)
+    h_left = xp.sum(rows.right[:, None, :, :] * h_v, axis=2)
+    return h_left, xp.sum(rows.left[:, :, None, :] * h_v, axis=1), h_w
+
+
+def _gradients(rows: Rows, h_left: Any, h_right: Any, h_w: Any) -> tuple[Any, ...]:
+    """Return gradients in the shapes given, from those by the rows left and right, and by w."""
     xp, given = rows.xp, list(rows.given.values())
     Lambda, P, B, _, dt = (xp.astype(x, rows.w.dtype) for x in given)
     batched = lambda x: xp.reshape(x, (*rows.batch, *x.shape[1:]))  # noqa: E731
-    h_left = batched(xp.sum(rows.right[:, None, :, :] * h_v, axis=2))
-    h_right = batched(xp.sum(rows.left[:, :, None, :] * h_v, axis=1))
-    h_Lambda = batched(h_w) * dt[..., None]
+    h_left, h_right, h_Lambda = batched(h_left), batched(h_right), batched(h_w) * dt[..., None]
     h_P = xp.sqrt(dt)[..., None, None] * (h_right[..., 1:, :] + conjugate(xp, h_left[..., 1:, :]))
     h_B, h_C = dt[..., None] * h_right[..., 0, :], h_left[..., 0, :]
     along = xp.sum(Lambda * h_Lambda + B * h_B, axis=-1) + xp.sum(P * h_P, axis=(-2, -1)) / 2
@@ -127,9 +155,13 @@ def _gradients(rows: Rows, h_v: Any, h_w: Any) -> tuple[Any, ...]:
     return tuple(out)
 
 
-def moments(rows: Rows, circle: Circle, g: Any) -> tuple[Any, Any]:
-    """Return (h_v, h_w) of `lina._numba.dplr_response` for cotangents (rows, L), chunk by chunk of the rows."""
-    xp = rows.xp
+def moments(rows: Rows, circle: Circle, g: Any, points: np.ndarray | None = None) -> tuple[Any, Any]:
+    """Return (h_v, h_w) of `lina._numba.dplr_response` for cotangents (rows, L), chunk by chunk of the rows.
+
+    Only these ``points`` of the circle count, where they are given.
+    """
+    xp, p, q = rows.xp, circle.p, circle.q
+    p, q = (p, q) if points is None else (p[points], q[points])
     fast, half = kernel("dplr_response_vjp", xp), circle.p.size
     if fast is not None and rows.w.shape[0] * rows.w.shape[1] * half < WORTH_COMPILING:
         fast = None
@@ -139,14 +171,17 @@ def moments(rows: Rows, circle: Circle, g: Any) -> tuple[Any, Any]:
         these = slice(start, min(start + count, rows.w.shape[0]))
         w, left, right = rows.w[these, :], rows.left[these, ...], rows.right[these, ...]
         S = samples_vjp(xp, g[these, :], circle, w)
-        parts.append(
-            _moments(xp, w, left, right, circle, S) if fast is None else fast(w, left, right, circle.p, circle.q, S)
-        )
+        S = S if points is None else xp.take(S, xp.asarray(points, device=where_is(S)), axis=-1)
+        if fast is None:
+            parts.append(_moments(xp, w, left, right, p, q, S))
+        else:
+            blocks = [fast(w, left, right, *some) for some in blocks_of_points(p, q, S)]
+            parts.append(tuple(sum(x[1:], start=x[0]) for x in zip(*blocks, strict=True)))
     return tuple(each[0] if len(parts) == 1 else xp.concat(each, axis=0) for each in zip(*parts, strict=True))  # type: ignore[return-value]
 
 
-def _moments(xp: Any, w: Any, left: Any, right: Any, circle: Circle, S: Any) -> tuple[Any, Any]:
-    """Do what the kernel does, by blocks of points."""
+def _moments(xp: Any, w: Any, left: Any, right: Any, P: np.ndarray, Q: np.ndarray, S: Any) -> tuple[Any, Any]:
+    """Do what the kernel does, by blocks of the points P, Q."""
     rows, size, n = left.shape
     v = xp.reshape(left[:, :, None, :] * right[:, None, :, :], (rows, size * size, n))
     bar = conjugate(xp, w)[:, None, :]
@@ -154,9 +189,9 @@ def _moments(xp: Any, w: Any, left: Any, right: Any, circle: Circle, S: Any) -> 
     slope, square = -2 * xp.real(w)[..., None], (xp.real(w) ** 2 + xp.imag(w) ** 2)[..., None]
     width = max(1, _BLOCK // max(1, rows * n))
     once, twice = 0, 0
-    for start in range(0, circle.p.size, width):
-        these = slice(start, min(start + width, circle.p.size))
-        p, q = (constant(xp, z[these], w) for z in (circle.p, circle.q))
+    for start in range(0, P.size, width):
+        these = slice(start, min(start + width, P.size))
+        p, q = (constant(xp, z[these], w) for z in (P, Q))
         g = 1 / (p * p + slope * (p * q) + square * (q * q))
         sums = xp.matmul(weights, g)
         F = xp.reshape(p * sums[:, : size * size, :] - q * sums[:, size * size :, :], (rows, size, size, g.shape[-1]))

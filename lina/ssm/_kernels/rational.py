@@ -6,7 +6,7 @@ import numpy as np
 
 from lina._core.array import check_rank, conjugate, kernel_of_tensors, open_door
 from lina.ssm._fourier import check_entries, check_result, first, product
-from lina.ssm._kernels.cotangents import summed_to
+from lina.ssm._kernels.cotangents import check_cotangent, summed_to
 from lina.ssm._series import divide, filled
 from lina.ssm._systems_arrays import batch_shape, check_last, widened_array
 
@@ -82,7 +82,7 @@ def kernel_rational_vjp(cotangent: Any, a: Any, b: Any) -> tuple[Any, Any]:
     Parameters
     ----------
     cotangent : array, shape (..., L)
-        The gradient by the taps.
+        The gradient by the taps, of the batch that ``a`` and ``b`` broadcast to.
     a, b : array_like, shape (..., d)
         As in `kernel_rational`.
 
@@ -94,7 +94,7 @@ def kernel_rational_vjp(cotangent: Any, a: Any, b: Any) -> tuple[Any, Any]:
     Raises
     ------
     TypeError, ValueError, OverflowError
-        As `kernel_rational` does.
+        As `kernel_rational` does, and where ``cotangent`` does not fit.
 
     Notes
     -----
@@ -129,13 +129,14 @@ def open_fraction(**arrays: Any) -> tuple[Any, ...]:
         if x.shape[-1] == 0:
             raise ValueError(f"{name} must have at least one entry on its last axis, got shape {tuple(x.shape)}")
     check_last(opened[1], opened[0].shape[-1], list(arrays)[1])
-    batch_shape(**{name: x.shape[:-1] for name, x in zip(arrays, opened, strict=True)})
+    batch_shape(**{name: x.shape[:-1] for name, x in list(zip(arrays, opened, strict=True))[:2]})
     return (xp, *(xp.astype(x, common, copy=False) for x in opened))
 
 
 def open_cotangent(cotangent: Any, **fraction: Any) -> tuple[Any, Any, Any, Any]:
     """Return (xp, cotangent, denominator, numerator) of one dtype, checked."""
     xp, a, b, g = open_fraction(**fraction, cotangent=cotangent)
+    check_cotangent(g, tuple(np.broadcast_shapes(a.shape[:-1], b.shape[:-1])))
     return xp, g, a, b
 
 

@@ -57,8 +57,9 @@ def kernel_rational_truncated(a: Any, b_tilde: Any, L: int, *, unstable: str = "
     precision is left for double where the minimum is below 2^-10 of the sum of the coefficients. Stability is read from
     the winding of the same samples of the denominator around 0, in the pass that divides; rows in doubt, because the
     argument turns by a quarter from one sample to the next, by their reflection coefficients where they are many, 2 d^2
-    flops each; and rows that are still in doubt, or unstable, as in `recover_b`. For L < 3 d the denominator is sampled
-    apart, which may take longer than the kernel. The first unstable row is told, always with proof.
+    flops each; and rows that are still in doubt, or unstable, as in `recover_b`, in the time that it takes. For L < 3 d
+    the denominator is sampled apart, which may take longer than the kernel. The first row that is proven unstable is
+    told.
 
     References
     ----------
@@ -111,7 +112,7 @@ def _ratio(xp: Any, whole: Any, B: Any, A: Any, L: int, unstable: str) -> tuple[
 
 def _flag_rows(whole: Any, rows: Any, unstable: str) -> None:
     if unstable != "ignore":
-        flag_denominators(to_numpy(whole)[to_numpy(rows)], unstable)
+        flag_denominators(to_numpy(whole), unstable, to_numpy(rows))
 
 
 def kernel_rational_truncated_vjp(cotangent: Any, a: Any, b_tilde: Any) -> tuple[Any, Any]:
@@ -120,7 +121,7 @@ def kernel_rational_truncated_vjp(cotangent: Any, a: Any, b_tilde: Any) -> tuple
     Parameters
     ----------
     cotangent : array, shape (..., L)
-        The gradient by the taps.
+        The gradient by the taps, of the batch that ``a`` and ``b_tilde`` broadcast to.
     a, b_tilde : array_like, shape (..., d)
         As in `kernel_rational_truncated`; nothing is said about stability.
 
@@ -132,7 +133,7 @@ def kernel_rational_truncated_vjp(cotangent: Any, a: Any, b_tilde: Any) -> tuple
     Raises
     ------
     TypeError, ValueError, OverflowError
-        As `kernel_rational_truncated` does.
+        As `kernel_rational_truncated` does, and where ``cotangent`` does not fit.
 
     Notes
     -----

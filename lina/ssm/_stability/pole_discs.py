@@ -30,9 +30,8 @@ def sign_from_poles(a: np.ndarray, poles: np.ndarray) -> int | None:
         return None
     polynomial, real = [_fixed(c) for c in (1, *a.tolist())], not np.iscomplexobj(a)
     far = complex(poles[np.argmax(np.abs(poles))])
-    if abs(far) > 1 + 1 / (8 * len(a)):  # as a root of the reversed polynomial, whose sums do not grow
-        center, radius = _laguerre_disc(polynomial[::-1], _fixed(1 / far))
-        return -1 if _clears(center, radius, -1) else None
+    if _is_far(far, len(a)):
+        return -1 if _has_far_root(polynomial, far) else None
     values, moved = _value_bounds(np.concatenate([np.ones(1), a]), poles), np.zeros(len(a))
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         crossing = ~(np.abs(poles) + values * _scales(poles, moved) < 1 - 4 * _UNIT)
@@ -54,11 +53,26 @@ def sign_from_poles(a: np.ndarray, poles: np.ndarray) -> int | None:
 
 def outside_by(a: np.ndarray, pole: complex) -> float | None:
     """Return by how much a pole near an approximate one exceeds modulus 1, if that is proven."""
-    center, radius = _laguerre_disc([_fixed(c) for c in (1, *a.tolist())], _fixed(pole))
+    if not np.isfinite(pole):
+        return None
+    polynomial = [_fixed(c) for c in (1, *a.tolist())]
+    if _is_far(pole, len(a)):
+        return abs(pole) - 1 if _has_far_root(polynomial, pole) else None
+    center, radius = _laguerre_disc(polynomial, _fixed(pole))
     if not _clears(center, radius, 1):
         return None
     excess = center[0] ** 2 + center[1] ** 2 - _ONE**2  # of the square
     return float(excess / _ONE**2) / (1 + abs(pole))
+
+
+def _is_far(pole: complex, d: int) -> bool:
+    """Return whether a pole is so far outside that sums of its powers grow."""
+    return abs(pole) > 1 + 1 / (8 * d)
+
+
+def _has_far_root(polynomial: list[_Fixed], pole: complex) -> bool:
+    """Return whether a root near a pole that is far outside is proven, as one of the reversed polynomial inside."""
+    return _clears(*_laguerre_disc(polynomial[::-1], _fixed(1 / pole)), -1)
 
 
 def _clears(center: _Fixed, radius: int | None, side: int) -> bool:

@@ -95,7 +95,8 @@ def step_up(k: Any) -> Any:
     A polynomial whose margin is below what the rounding of its coefficients moves comes out on either side, and the
     margin shrinks quickly with the degree and with coefficients near 1. In float64, of those drawn from N(0, 1) and
     clipped at 0.99, 0 of 1000 are unstable for d = 8, 40 for d = 16, and 53 of 60 for d = 32; of those of +-0.99, 971
-    of 1000 for d = 16, by up to 0.03. Check `stability_margin`, and multiply a_m by r^m with an r below 1 where it is
+    of 1000 for d = 16, by up to 0.03. In float32, of such draws, 81 of 1000 are for d = 8 and 821 for d = 16; of
+    +-0.99, 949 and all, by up to 0.65. Check `stability_margin`, and multiply a_m by r^m with an r below 1 where it is
     not positive.
 
     Examples
@@ -137,7 +138,8 @@ def stable_polynomial(rho: Any) -> Any:
     -----
     The rounding of a may move poles that are nearly on the circle out of it: in float64, with rho from N(0, 1), none of
     60 systems is unstable for d = 32 and 59 are for d = 64, by up to 5e-3; with a deviation of 0.5 none of 100 is for
-    d = 64. Check `stability_margin` there, and see `step_up`.
+    d = 64. In float32, 1 of 100 is for d = 8, 10 for d = 16 and 58 of 60 for d = 32. Check `stability_margin` there,
+    and see `step_up`.
 
     Examples
     --------

@@ -11,6 +11,8 @@ _QUIET = 1.5
 _STEPS = 8
 # Roots that are returned where some are not surely outside.
 _SEEN = 4
+# More roots than this are not told apart by their power sums.
+_SUMMED = 8
 
 
 def roots_inside(whole: np.ndarray) -> tuple[int | None, list[complex]]:
@@ -22,7 +24,7 @@ def roots_inside(whole: np.ndarray) -> tuple[int | None, list[complex]]:
     the coefficients lose by rounding. That is evidence, not proof.
     """
     whole = whole.astype(np.result_type(whole, np.float64), copy=False)
-    size = 2 * scipy.fft.next_fast_len(max(32, 8 * len(whole)), real=True)  # even: the last sample is at -1
+    size = _samples(whole)
     real = not np.iscomplexobj(whole)
     with np.errstate(all="ignore"):
         both = np.stack([whole, whole * np.arange(len(whole))])
@@ -53,6 +55,28 @@ def roots_inside(whole: np.ndarray) -> tuple[int | None, list[complex]]:
             starts = angles[:, :-1].ravel()
             ends = np.stack([finer[:, :, :-1].reshape(2, -1), finer[:, :, 1:].reshape(2, -1)])
     return None, []
+
+
+def _samples(whole: np.ndarray) -> int:
+    return 2 * scipy.fft.next_fast_len(max(32, 8 * len(whole)), real=True)  # even: one is at -1
+
+
+def roots_of_power_sums(whole: np.ndarray, count: int | None) -> list[complex]:
+    """Return approximate roots in the unit disc where `roots_inside` has counted a few: none if they are many.
+
+    The mean of z^k z p' / p over the circle is the sum of their k-th powers, and by Newton's identities the sums are
+    those of the roots of a polynomial of degree ``count`` (Delves, Lyness, Math. Comp. 21 (1967) 543).
+    """
+    if count is None or count > _SUMMED:
+        return []
+    size = _samples(whole)
+    values, slopes = scipy.fft.fft(np.stack([whole, whole * np.arange(len(whole))]).astype(complex), size)
+    z = np.exp(-2j * np.pi * np.arange(size) / size)
+    sums = [np.mean(slopes / values * z**k) for k in range(1, count + 1)]
+    c = np.ones(count + 1, dtype=complex)
+    for k in range(1, count + 1):
+        c[k] = -sum(c[k - j] * sums[j - 1] for j in range(1, k + 1)) / k
+    return np.roots(c).tolist()
 
 
 def _turns_past_roots(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from lina.ssm._discretize import discretize
+from lina.ssm._discretize import discretize_vector
 from lina.ssm._systems.system import System, refuse_discrete
 from lina.ssm._systems_arrays import batch_shape, check_last, check_sampling, check_square, open_parts, over_steps
 
@@ -19,7 +19,7 @@ class DenseSystem(System):
         C is not conjugated. Leading axes are a batch of systems and broadcast.
     dt : float or array, shape (...), optional
         The sampling step of a discrete system; None for a continuous one. An array, kept in float64 on the host, holds
-        one for each system of the batch.
+        one for each system of the batch; a tensor whose gradient is recorded, or a traced array, stays as it is.
 
     Notes
     -----
@@ -70,5 +70,5 @@ class DenseSystem(System):
     def discretize(self, dt: Any, method: str = "zoh", alpha: float | None = None) -> "DenseSystem":
         """Return the discrete system; ``dt`` may hold one step per system. See `discretize`."""
         refuse_discrete(self)
-        A, B = discretize(self.A, self.B, dt, method, alpha)
+        A, B = discretize_vector(self.A, self.B, dt, method, alpha)
         return DenseSystem(A, B, self.C, dt=dt)

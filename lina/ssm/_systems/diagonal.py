@@ -19,7 +19,8 @@ class DiagonalSystem(System):
         half of its product C B. Leading axes are a batch of systems and broadcast.
     dt : float or array, shape (...), optional
         The sampling step of a discrete system, of which Lambda are the poles; None for a continuous one. An array, kept
-        in float64 on the host, holds one for each system of the batch.
+        in float64 on the host, holds one for each system of the batch; a tensor whose gradient is recorded, or a traced
+        array, stays as it is.
 
     Raises
     ------

@@ -5,7 +5,7 @@ from typing import Any
 
 from lina.ssm._discretize import discretize_dplr
 from lina.ssm._systems.system import System, refuse_discrete
-from lina.ssm._systems_arrays import batch_shape, check_last, check_sampling, open_parts, over_steps
+from lina.ssm._systems_arrays import batch_shape, check_last, check_sampling, low_rank_rows, open_parts, over_steps
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -18,11 +18,12 @@ class DPLRSystem(System):
         One of each conjugate pair; made complex. C is not conjugated, B is not scaled by the step. An unpaired real
         mode enters with half weight: 1 / sqrt2 of its B, C, P and Q.
     P, Q : array, shape (..., n) or (..., r, n)
-        The low rank, a row for each of its r terms; one term where P has as many axes as Lambda. Q is P unless given.
+        The low rank, a row for each of its r terms; one term where P has as many axes as Lambda: rows (r, n) that a
+        batch of Lambda (H, n) shares are P[None]. Q is P unless given.
         Since the other halves of the pairs belong to it, P Q^* x is P times 2 Re of (conj(Q) . x).
     dt : float or array, shape (...), optional
         The sampling step of a discrete system; None for a continuous one. An array, kept in float64 on the host, holds
-        one for each system of the batch.
+        one for each system of the batch; a tensor whose gradient is recorded, or a traced array, stays as it is.
 
     Raises
     ------
@@ -51,10 +52,10 @@ class DPLRSystem(System):
         Q = self.P if self.Q is None else self.Q
         opened = open_parts(as_complex=True, Lambda=self.Lambda, P=self.P, Q=Q, B=self.B, C=self.C)
         _, Lambda, P, Q, B, C = opened
-        P, Q = (x[..., None, :] if x.ndim == Lambda.ndim else x for x in (P, Q))
+        P, Q = low_rank_rows(P, Lambda), low_rank_rows(Q, Lambda, "Q")
         for name, x in (("P", P), ("Q", Q), ("B", B), ("C", C)):
             check_last(x, Lambda.shape[-1], name)
-        if P.ndim < 2 or Q.ndim < 2 or P.shape[-2] != Q.shape[-2]:
+        if P.shape[-2] != Q.shape[-2]:
             raise ValueError(f"P and Q must have the same number of rows, got shapes {P.shape} and {Q.shape}")
         dt = check_sampling(self.dt)
         Lambda = over_steps(Lambda, dt, 1, "Lambda")

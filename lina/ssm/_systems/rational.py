@@ -19,7 +19,8 @@ class RationalSystem(Described):
     b : array, shape (..., d)
         The numerator: the true one, not the one that belongs to a length (see `recover_b`).
     dt : float or array, shape (...)
-        The sampling step; an array, kept in float64 on the host, holds one for each system of the batch.
+        The sampling step; an array, kept in float64 on the host, holds one for each system of the batch; a tensor whose
+        gradient is recorded, or a traced array, stays as it is.
 
     Raises
     ------

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from lina.ssm._systems_arrays import seen
+
 
 class Described:
     """A dataclass of arrays that is printed by their shapes."""
@@ -30,6 +32,8 @@ class System(Described):
 
 def steps_in_words(dt: Any) -> str:
     """Return a step, or how many there are and between which bounds."""
+    if hasattr(dt, "requires_grad"):
+        dt = seen(dt) if dt.ndim else float(seen(dt))
     if not isinstance(dt, np.ndarray) or not dt.size:
         return str(dt)
     return f"{dt.shape} in {np.min(dt):.6g}..{np.max(dt):.6g}"
