@@ -48,7 +48,7 @@ def layer_of(name: str, channels: int) -> Any:
     layer = {"S4": S4, "S4D": S4D, "RTF": RTF}[name](channels, _STATES)
     if name == "RTF":
         with torch.no_grad():
-            layer.a.normal_()
+            layer.w.normal_()
             layer.b.normal_()
     return layer
 

@@ -74,16 +74,17 @@ def _register_adjoint(name: str, signature: str, adjoint: Callable[..., Any], in
         return found[0] if count == 1 else tuple(found)
 
     def forward(*args: Any) -> Any:
-        if bool(torch.isfinite(args[0]).all()):
+        if bool(torch.isfinite(args[0].sum())) or bool(torch.isfinite(args[0]).all()):
             try:
                 found = _computed(adjoint, args, in_torch)
-                return packed([x.contiguous() for x in found])
+                tensors = args[1 : 1 + count]
+                return packed([_laid_out(x, torch.empty_like(like)) for x, like in zip(found, tensors, strict=True)])
             except OverflowError:
                 pass
-        return packed([x.new_full(x.shape, torch.nan) for x in args[1 : 1 + count]])
+        return packed([torch.full_like(x, torch.nan) for x in args[1 : 1 + count]])
 
     def fake(_: torch.Tensor, *args: Any) -> Any:
-        return packed([x.new_empty(x.shape) for x in args[:count]])
+        return packed([torch.empty_like(x) for x in args[:count]])
 
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[Any, ...]:
         _, back = torch.func.vjp(lambda *tensors: packed(adjoint(*tensors, *ctx.options)), *ctx.saved_tensors)

@@ -1,34 +1,44 @@
-"""Transforms of many channels, by blocks of them whose spectra stay in the cache."""
+"""Signals by blocks whose transforms stay in the cache, read and written where the caller has them."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
+# Channels side by side: as many as fill lines of the cache where those are the last axis in memory.
+_CHANNELS = 32
 # Numbers of the signals that are transformed at once.
 AT_ONCE = 2**18
 
 
-def by_channels(function: Callable[..., tuple[torch.Tensor, ...]], *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Return the tensors (..., H, k) that ``function`` makes of tensors (..., H, k), of one block of H at a time."""
-    size = _block(*tensors)
-    if size >= tensors[0].shape[-2]:
-        return function(*tensors)
-    blocks = [[part.contiguous() for part in x.split(size, -2)] for x in tensors]
-    return tuple(torch.cat(parts, -2) for parts in zip(*map(function, *blocks), strict=True))
+def blocks(u: torch.Tensor) -> Iterator[tuple[slice, list[slice]]]:
+    """Yield blocks of the channels of signals (batch, channels, length), each with blocks of the batch."""
+    B, H, L = u.shape
+    for c in range(0, H, _CHANNELS):
+        size = max(1, AT_ONCE // (min(_CHANNELS, H - c) * L))
+        yield slice(c, c + _CHANNELS), [slice(b, b + size) for b in range(0, B, size)]
 
 
-def _block(*tensors: torch.Tensor) -> int:
-    """Return how many channels are done at once."""
-    most = max(x.numel() for x in tensors) // max(1, tensors[0].shape[-2])
-    return max(1, AT_ONCE // max(1, most))
+def in_blocks(u: Any, *parameters: Any) -> bool:
+    """Return whether u (batch, H, L) are real signals, not empty, of H channels with parameters (1, H, k) of each."""
+    shapes = all(x.ndim == 3 and x.shape[0] == 1 and x.shape[1] == u.shape[-2] for x in parameters)
+    return u.ndim == 3 and shapes and not u.is_complex() and all(n > 0 for n in u.shape)
 
 
-def is_split(*tensors: Any) -> bool:
-    """Return whether `by_channels` makes more than one block."""
-    return share_channels(*tensors) and _block(*tensors) < tensors[0].shape[-2]
+def followed(*tensors: torch.Tensor) -> bool:
+    """Return whether torch follows what is done with tensors, so that nothing may be written in place."""
+    return torch._C._functorch.peek_interpreter_stack() is not None or any(x.requires_grad for x in tensors)
 
 
-def share_channels(*tensors: Any) -> bool:
-    """Return whether there are channels, on the last axis but one, and as many in all tensors."""
-    return all(x.ndim > 1 and x.shape[-2] == tensors[0].shape[-2] for x in tensors)
+class Padded:
+    """Memory for blocks with zeros behind them, used again and again."""
+
+    def __init__(self, n: int):
+        self.n, self._kept = n, torch.empty(0)
+
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the transform (..., n / 2 + 1) of real x (..., L)."""
+        if self._kept.shape[:-1] != x.shape[:-1] or self._kept.dtype != x.dtype:
+            self._kept = x.new_zeros((*x.shape[:-1], self.n))
+        self._kept[..., : x.shape[-1]] = x
+        return torch.fft.rfft(self._kept)

@@ -7,7 +7,7 @@ from array_api_compat import torch as torch_namespace
 
 from lina._core.array import check_option
 from lina.ssm._fftconv import check_shapes, convolution, fftconv_vjp
-from lina.ssm._fourier import first, product_length
+from lina.ssm._fourier import first, product_length, sum_is_finite
 from lina.ssm._kernels.cotangents import summed_to
 from lina.ssm._kernels.dplr_parts import check_length
 from lina.ssm._kernels.rational import kernel_rational_vjp, rational_taps
@@ -16,7 +16,7 @@ from lina.ssm._series import filled
 from lina.ssm._stability.margin import ACTIONS
 from lina.ssm._systems_arrays import check_last
 from lina.torch.adjoints import aligned, open_tensors, register_with_adjoint
-from lina.torch.blocks import by_channels, is_split, share_channels
+from lina.torch.blocks import Padded, blocks, followed, in_blocks
 
 
 def _fake_taps(a: Any, b: Any, L: int, *_: Any) -> torch.Tensor:
@@ -42,60 +42,84 @@ _truncated_rational = register_with_adjoint(
 )
 
 
-def _outputs(u: Any, k: Any, x0: Any, return_state: bool) -> torch.Tensor:
-    """Return what `convolution` does, by blocks of channels where there are any."""
-    tensors = (u, k) if x0 is None else (u, k, x0)
-    if not share_channels(*tensors):
-        return convolution(u, k, x0, return_state)
-    run = lambda u, k, x0=None: (convolution(u, k, x0, return_state),)  # noqa: E731
-    return by_channels(run, *tensors)[0]
+def _outputs(u: Any, k: Any) -> torch.Tensor:
+    """Return what `convolution` does: signals of channels by blocks, in the layout of u."""
+    if not _by_blocks(u, k) or followed(u, k):
+        return convolution(u, k, None, False)
+    y, L = torch.empty_like(u), u.shape[-1]
+    padded = Padded(product_length(L, k.shape[-1], L, real=True))
+    for channels, parts in blocks(u):
+        K = padded.transform(k[0, channels])
+        for part in parts:
+            Y = padded.transform(u[part, channels]).mul_(K)
+            y[part, channels] = torch.fft.irfft(Y, n=padded.n)[..., :L]
+    return y if sum_is_finite(torch_namespace, y) else convolution(u, k, None, False)
 
 
-def _fake_outputs(u: Any, k: Any, x0: Any, return_state: bool) -> torch.Tensor:
-    batch = torch.broadcast_shapes(*(x.shape[:-1] for x in (u, k, x0)))
+def _by_blocks(u: Any, k: Any) -> bool:
+    return in_blocks(u, k) and k.shape[-1] <= u.shape[-1]
+
+
+def _fake_outputs(u: Any, k: Any, return_state: bool) -> torch.Tensor:
+    if not return_state and _by_blocks(u, k):
+        return torch.empty_like(u)
+    batch = torch.broadcast_shapes(u.shape[:-1], k.shape[:-1])
     L, M = u.shape[-1], k.shape[-1]
     count = L + M - 1 if return_state else L
     # the beginning of what the last transform returns: to copy it takes a tenth of the time
-    whole = x0 is k and L > 0 and not is_split(u, k)
-    n = product_length(L, M, count, real=not u.is_complex()) if whole else count
+    n = product_length(L, M, count, real=not u.is_complex()) if L > 0 else count
     return u.new_empty((*batch, n))[..., :count]
 
 
-def _pull_outputs(g: Any, u: Any, k: Any, x0: Any, return_state: bool) -> tuple[torch.Tensor, ...]:
+def _fake_outputs_from(u: Any, k: Any, x0: Any, return_state: bool) -> torch.Tensor:
+    batch = torch.broadcast_shapes(*(x.shape[:-1] for x in (u, k, x0)))
+    return u.new_empty((*batch, u.shape[-1] + (k.shape[-1] - 1 if return_state else 0)))
+
+
+def _pull_outputs(g: Any, u: Any, k: Any, return_state: bool) -> tuple[torch.Tensor, ...]:
+    """Return the gradients of `convolution` by u and k, of the shapes of these."""
+    if return_state or not _by_blocks(u, k) or g.shape != u.shape or followed(g, u, k):
+        return _pull_outputs_from(g, u, k, k[..., 1:], return_state)[:2]
+    du, dk, L, M = torch.empty_like(u), torch.empty_like(k), u.shape[-1], k.shape[-1]
+    padded = Padded(product_length(L, L, L, real=True))
+    for channels, parts in blocks(u):
+        K, shared = padded.transform(k[0, channels]).conj(), 0
+        for part in parts:
+            G = padded.transform(g[part, channels])
+            shared = shared + (G * padded.transform(u[part, channels]).conj()).sum(0)
+            du[part, channels] = torch.fft.irfft(G.mul_(K), n=padded.n)[..., :L]
+        dk[0, channels] = torch.fft.irfft(shared, n=padded.n)[..., :M]
+    if all(sum_is_finite(torch_namespace, x) for x in (du, dk)):
+        return du, dk
+    return fftconv_vjp(g, u, k)[:2]
+
+
+def _pull_outputs_from(g: Any, u: Any, k: Any, x0: Any, return_state: bool) -> tuple[torch.Tensor, ...]:
     """Return the gradients of `convolution` by u, k and x0, of the shapes of these."""
-    M = k.shape[-1]
+    L, M = u.shape[-1], k.shape[-1]
     if 0 in u.shape or 0 in k.shape:
         du, dk, dx0 = u.new_zeros(u.shape), k.new_zeros(k.shape), filled(torch_namespace, first(g, M - 1), M - 1)
     else:
-        du, dk, dx0 = _correlations(g, u, k, return_state)
+        du, dk, dx0 = fftconv_vjp(g[..., :L], u, k, cotangent_state=g[..., L:] if return_state else None)
     return du, dk, summed_to(torch_namespace, dx0, x0.shape)
-
-
-def _correlations(g: Any, u: Any, k: Any, return_state: bool) -> tuple[torch.Tensor, ...]:
-    L = u.shape[-1]
-
-    def run(g: Any, u: Any, k: Any) -> tuple[torch.Tensor, ...]:
-        return fftconv_vjp(g[..., :L], u, k, cotangent_state=g[..., L:] if return_state else None)
-
-    return by_channels(run, g, u, k) if share_channels(g, u, k) else run(g, u, k)
 
 
 # by the transforms of torch
 _fftconv = register_with_adjoint(
     "fftconv",
     "Tensor u, Tensor k, bool return_state",
-    values=lambda u, k, return_state: _outputs(u, k, None, return_state),
-    adjoint=lambda g, u, k, return_state: _pull_outputs(g, u, k, k[..., 1:], return_state)[:2],
-    fake=lambda u, k, return_state: _fake_outputs(u, k, k, return_state),
+    values=lambda u, k, return_state: convolution(u, k, None, True) if return_state else _outputs(u, k),
+    adjoint=_pull_outputs,
+    fake=_fake_outputs,
     in_torch=True,
 )
 
 _fftconv_from = register_with_adjoint(
     "fftconv_from",
     "Tensor u, Tensor k, Tensor x0, bool return_state",
-    values=_outputs,
-    adjoint=_pull_outputs,
-    fake=_fake_outputs,
+    values=convolution,
+    adjoint=_pull_outputs_from,
+    fake=_fake_outputs_from,
     in_torch=True,
 )
 

@@ -5,11 +5,12 @@ import math
 import torch
 from array_api_compat import torch as torch_namespace
 
-from lina.ssm._fourier import fast_length, forward, inverse
+from lina._core.array import check_finite
+from lina.ssm._fourier import fast_length, forward, inverse, sum_is_finite
 from lina.ssm._kernels.cotangents import summed_to
-from lina.ssm._systems_arrays import check_last
+from lina.ssm._systems_arrays import check_last, check_overflow
 from lina.torch.adjoints import aligned, open_tensors, register_with_adjoint
-from lina.torch.blocks import by_channels
+from lina.torch.blocks import blocks, followed, in_blocks
 
 
 class _Circle:
@@ -29,23 +30,28 @@ class _Circle:
 
     def sampled(self, x: torch.Tensor) -> torch.Tensor:
         """Return the values of a series on the half of the circle that determines them."""
-        return forward(torch_namespace, x * self.weights[: x.shape[-1]], self.n)
+        return self._transform(x * self.weights[: x.shape[-1]])
 
     def outputs(self, u: torch.Tensor) -> torch.Tensor:
         """Return the first L coefficients of the response times u: W^-1 F^-1 diag(response) F W u."""
         y = inverse(torch_namespace, self.response * self.sampled(u), self.n, real=True)
         return (y[..., : self.L] / self.weights[: self.L]).to(u.dtype)
 
-    def pulled(self, g: torch.Tensor, a: torch.Tensor, b: torch.Tensor, u: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the gradients of `outputs` by a, b and u: W F^-1 conj(diag(response)) F W^-1 g for u."""
-        cotangent = forward(torch_namespace, g / self.weights[: self.L], self.n)
-        du = self._weighted(self.response.conj() * cotangent, u)
-        shared = summed_to(torch_namespace, cotangent * self.sampled(u).conj(), self.response.shape)
+    def pull_signals(self, g: torch.Tensor, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the gradient of `outputs` by u, W F^-1 conj(diag(response)) F W^-1 g, and what those of a, b need."""
+        cotangent = self._transform(g / self.weights[: self.L])
+        shared = cotangent * self.sampled(u).conj()
+        return self._weighted(self.response.conj() * cotangent, u), shared
+
+    def pull_parameters(self, shared: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the gradients by a and b, with all axes of the circle."""
         together = shared / self.A.conj()
         one_later = torch.nn.functional.pad(a, (1, 0))
         da = -self._weighted(self.response.conj() * together, one_later)[..., 1:]
-        found = da, self._weighted(together, b), du
-        return tuple(summed_to(torch_namespace, x, like.shape) for x, like in zip(found, (a, b, u), strict=True))
+        return da, self._weighted(together, b)
+
+    def _transform(self, x: torch.Tensor) -> torch.Tensor:
+        return forward(torch_namespace, x.contiguous(), self.n)
 
     def _weighted(self, values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         count = like.shape[-1]
@@ -53,12 +59,42 @@ class _Circle:
 
 
 def _outputs(a: torch.Tensor, b: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    (y,) = by_channels(lambda a, b, u: (_Circle(a, b, u.shape[-1]).outputs(u),), a, b, u)
+    if not in_blocks(u, a, b) or followed(a, b, u):
+        return _Circle(a, b, u.shape[-1]).outputs(u)
+    y = torch.empty_like(u)
+    for channels, parts in blocks(u):
+        circle = _Circle(a[0, channels], b[0, channels], u.shape[-1])
+        for part in parts:
+            y[part, channels] = circle.outputs(u[part, channels])
+    if not sum_is_finite(torch_namespace, y):
+        for name, x in (("a", a), ("b", b), ("u", u)):
+            check_finite(torch_namespace, x, name)
+        check_overflow(torch_namespace, y, "u or b")
     return y
 
 
 def _pull_outputs(g: torch.Tensor, a: torch.Tensor, b: torch.Tensor, u: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return by_channels(lambda g, a, b, u: _Circle(a, b, u.shape[-1]).pulled(g, a, b, u), g, a, b, u)
+    """Return the gradients by a, b and u, of the shapes of these."""
+    if not in_blocks(u, a, b) or followed(g, a, b, u):
+        circle = _Circle(a, b, u.shape[-1])
+        du, shared = circle.pull_signals(g, u)
+        da, db = circle.pull_parameters(summed_to(torch_namespace, shared, circle.response.shape), a, b)
+        found = (da, a), (db, b), (du, u)
+        return tuple(summed_to(torch_namespace, x, like.shape) for x, like in found)
+    da, db, du = (torch.empty_like(x) for x in (a, b, u))
+    for channels, parts in blocks(u):
+        mine = a[0, channels], b[0, channels]
+        circle, shared = _Circle(*mine, u.shape[-1]), 0
+        for part in parts:
+            du[part, channels], pair = circle.pull_signals(g[part, channels], u[part, channels])
+            shared = shared + pair.sum(0)
+        da[0, channels], db[0, channels] = circle.pull_parameters(shared, *mine)
+    return da, db, du
+
+
+def _fake(a: torch.Tensor, b: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    shape = torch.broadcast_shapes(a.shape[:-1], b.shape[:-1], u.shape[:-1])
+    return torch.empty_like(u) if in_blocks(u, a, b) else u.new_empty((*shape, u.shape[-1]))
 
 
 # by the transforms of torch
@@ -67,7 +103,7 @@ _filter = register_with_adjoint(
     "Tensor a, Tensor b, Tensor u",
     values=_outputs,
     adjoint=_pull_outputs,
-    fake=lambda a, b, u: u.new_empty((*torch.broadcast_shapes(a.shape[:-1], b.shape[:-1], u.shape[:-1]), u.shape[-1])),
+    fake=_fake,
     in_torch=True,
 )
 
@@ -86,8 +122,16 @@ def rational_filter(a: torch.Tensor, b: torch.Tensor, u: torch.Tensor) -> torch.
     Returns
     -------
     y : Tensor, shape (..., H, L)
-        In the precision of the tensors, computed in double: to 1e-8 of the largest output in single precision, and to
-        1e-12 in double.
+        In the precision of the tensors, computed in double: where the sum of abs(a) is below 1, to 1e-8 of the largest
+        output in single precision, and to 1e-12 in double; otherwise to that times the sum of abs(a) over the smallest
+        modulus of the denominator on the circle, by which rounding of a magnifies.
+
+    Raises
+    ------
+    ValueError
+        If entries are not finite.
+    OverflowError
+        If the result exceeds the range of the dtype.
 
     Notes
     -----

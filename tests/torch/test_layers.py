@@ -151,6 +151,136 @@ def test_extreme_parameters_give_no_nan():
         assert all(torch.isfinite(p.grad).all() for p in layer.parameters())
 
 
+@pytest.mark.parametrize("optimiser", ["SGD", "AdamW"])
+def test_a_step_after_training_by_an_optimiser_that_leaves_no_trace_is_that_of_the_new_parameters(optimiser):
+    layer, x = S4D(2, 4), signal(1, 2, dtype=torch.float32)
+    fused = getattr(torch.optim, optimiser)(layer.parameters(), lr=0.1, fused=True)
+    with torch.no_grad():
+        layer.step(x, layer.initial_state(1))
+    layer(signal(1, 20, 2, dtype=torch.float32)).pow(2).sum().backward()
+    fused.step()
+    with torch.no_grad():
+        state = torch.zeros(1, 2, layer.state_size, dtype=torch.complex64)
+        torch.testing.assert_close(layer.step(x, state)[0], layer(x[:, None])[:, 0])
+
+
+@some
+def test_a_step_follows_values_however_they_are_changed(name):
+    layer, x = trained(name), signal(1, 4)
+    changed = next(n for n in layer._names if n in ("C", "b"))
+
+    def agree():
+        with torch.no_grad():
+            state = layer.initial_state(1)
+            torch.testing.assert_close(layer.step(x, state)[0], layer(x[:, None])[:, 0], rtol=0, atol=1e-9)
+
+    agree()
+    getattr(layer, changed).data.mul_(3)
+    agree()
+    torch.nn.utils.parametrizations.weight_norm(layer, changed)
+    agree()
+    with torch.no_grad():
+        getattr(layer.parametrizations, changed).original0.mul_(3)
+    agree()
+    listed = {id(p) for group in layer.parameter_groups(1e-2) for p in group["params"]}
+    assert listed == {id(p) for p in layer.parameters()}
+
+
+@some
+def test_a_layer_made_in_inference_mode_steps(name):
+    with torch.inference_mode():
+        layer = MAKERS[name](2, 4)
+        layer.step(torch.zeros(1, 2), layer.initial_state(1))
+
+
+@some
+def test_autocast_leaves_prefill_as_it_is(name):
+    layer, x = trained(name, dtype=torch.float32), signal(1, 40, 4, dtype=torch.float32)
+    expected = layer.prefill(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        for found, y in zip(layer.prefill(x), expected, strict=True):
+            torch.testing.assert_close(found, y, rtol=0, atol=1e-6 * y.abs().max().item())
+
+
+def test_modes_that_decay_within_a_step_have_gradients():
+    layer = S4D(1, 2)
+    with torch.no_grad():
+        layer.log_dt.fill_(np.log(95))
+        layer.log_decay.zero_()
+    layer.prefill(torch.ones(1, 3, 1))[0].sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in layer.parameters())
+
+
+def test_the_gradient_by_a_pole_that_is_zero_is_that_of_the_steps():
+    layer = S4D(1, 2, method="bilinear").double()
+    with torch.no_grad():
+        layer.log_dt.zero_()
+        layer.log_decay.fill_(np.log(2))
+        layer.frequency.zero_()
+    x, state = torch.ones(1, 1, 1, dtype=torch.float64), torch.ones(1, 1, 1, dtype=torch.complex128)
+    found = [
+        torch.autograd.grad(after.real.sum(), layer.log_decay)[0]
+        for _, after in (layer.prefill(x, state), layer.step(x[:, 0], state))
+    ]
+    torch.testing.assert_close(*found)
+
+
+def test_reflection_coefficients_of_high_degree_keep_their_digits_in_single_precision():
+    torch.manual_seed(0)
+    layer = RTF(1, 64, constraint="reflection")
+    with torch.no_grad():
+        layer.rho.fill_(0.3)
+        layer.b.normal_()
+    x = signal(1, 300, 1, dtype=torch.float32)
+    with torch.no_grad():
+        whole, (parts, _) = layer(x), layer.prefill(x)
+        stepped, _ = step_by_step(layer, x, layer.initial_state(1))
+        exact = copy.deepcopy(layer).double()(x.double())
+    for found in (whole, parts, stepped):
+        assert float((found - exact).abs().max()) <= 1e-5 * float(exact.abs().max())
+
+
+def test_margins_next_to_zero_keep_their_sign():
+    layers = S4D(1, 2), S4D(1, 2, method="bilinear"), S4(1, 16)
+    with torch.no_grad():
+        for layer in layers[:2]:
+            layer.log_dt.fill_(-20)
+            layer.log_decay.fill_(-20)
+        layers[2].P.normal_().mul_(1e8)
+    assert all(float(layer.check_stability().min()) > 0 for layer in layers)
+
+
+def test_stability_is_that_of_both_directions():
+    layer = RTF(4, 3, constraint=None, bidirectional=True)
+    with torch.no_grad():
+        layer.reverse.a[2, 0] = -1.5
+    with pytest.raises(ValueError, match=r"channel 2 has modulus 1\.5, and those of 1 of 4 channels"):
+        layer.check_stability()
+
+
+def test_parameters_that_are_not_finite_are_named():
+    layer = S4D(2, 4)
+    with torch.no_grad():
+        layer.log_decay[0, 0] = float("nan")
+    for call in (lambda: layer.initial_state(1), layer.check_stability):
+        with pytest.raises(ValueError, match="log_decay of the S4D layer must be finite"):
+            call()
+
+
+def test_a_state_dict_does_not_load_where_it_means_another_denominator():
+    states = {
+        constraint: RTF(2, 3, constraint=constraint).state_dict() for constraint in (None, "montel", "reflection")
+    }
+    for constraint in states:
+        for other, state in states.items():
+            layer = RTF(2, 3, constraint=constraint)
+            if other == constraint:
+                layer.load_state_dict(state)
+            else:
+                with pytest.raises(RuntimeError, match="Missing key"):
+                    layer.load_state_dict(state)
+
+
 def test_a_denominator_with_a_pole_outside_is_refused_before_the_first_step():
     layer = RTF(2, 1, constraint=None)
     with torch.no_grad():
@@ -181,22 +311,22 @@ def test_constraints_of_denominators_hold_for_any_parameters(state):
     for scale in (0.1, 10.0):
         montel = RTF(3, state).double()
         with torch.no_grad():
-            montel.a.normal_(std=scale)
+            montel.w.normal_(std=scale)
             a = montel.fraction()[0]
         assert float(a.abs().sum(-1).max()) < 1
         assert float(montel.check_stability().min()) > 0
     free = RTF(3, state, constraint="reflection").double()
     with torch.no_grad():
-        free.a.normal_(std=0.5)
+        free.rho.normal_(std=0.5)
     assert float(free.check_stability().min()) > 0
 
 
 def test_shared_denominators_and_numerators_belong_to_neighbours():
     layer = RTF(6, 3, denominators=2, numerators=3)
-    assert layer.a.shape == (2, 3)
+    assert layer.w.shape == (2, 3)
     assert layer.b.shape == (3, 3)
     with torch.no_grad():
-        layer.a.normal_(), layer.b.normal_()
+        layer.w.normal_(), layer.b.normal_()
     a, b = layer.fraction()
     assert torch.equal(a[0], a[2])
     assert not torch.equal(a[2], a[3])
@@ -305,7 +435,7 @@ def test_parameter_groups_slow_the_poles_down():
     assert len(slow["params"]) + len(rest["params"]) == len(list(layer.parameters()))
     both = RTF(2, 4, bidirectional=True)
     slow, rest = parameter_groups(torch.nn.Sequential(both, torch.nn.Linear(2, 2)), 1e-4, state_lr=1e-5)
-    assert {id(p) for p in slow["params"]} == {id(both.a), id(both.reverse.a)}
+    assert {id(p) for p in slow["params"]} == {id(both.w), id(both.reverse.w)}
     assert slow["lr"] == 1e-5
     with pytest.raises(ValueError, match="lr must not be negative, got -1"):
         layer.parameter_groups(-1)

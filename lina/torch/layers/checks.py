@@ -4,6 +4,7 @@ import operator
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 
 def check_count(value: Any, name: str, least: int) -> int:
@@ -15,6 +16,12 @@ def check_count(value: Any, name: str, least: int) -> int:
     if found < least or isinstance(value, bool):
         raise ValueError(f"{name} must be at least {least}, got {value}")
     return found
+
+
+def is_followed() -> bool:
+    """Return whether torch follows what is computed: for gradients, in forward mode, in a transform or a compiler."""
+    transformed = torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
+    return transformed or torch.is_grad_enabled() or forward_ad._current_level >= 0
 
 
 def check_samples(x: Any, channels: int, name: str, shape: str) -> None:
@@ -29,7 +36,8 @@ def check_samples(x: Any, channels: int, name: str, shape: str) -> None:
         raise ValueError(f"{name} must have at least one sample, got shape {tuple(x.shape)}")
     traced = torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
     if not traced and not bool(torch.isfinite(x.detach().sum())) and not bool(torch.isfinite(x.detach()).all()):
-        raise ValueError(f"{name} must be finite, found NaN or infinities")
+        because = "if the data are finite, a parameter before this layer is not, as after training has diverged"
+        raise ValueError(f"{name} must be finite, found NaN or infinities ({because})")
 
 
 def check_state(state: Any, shape: tuple[int, ...], dtype: torch.dtype, layer: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,11 @@ from lina.torch.layers.rtf import RTF
 from lina.torch.layers.s4 import S4
 from lina.torch.layers.s4d import S4D
 
+_UNSTABLE = (
+    "layer must have stable denominators for constraint='reflection', but rounding of the coefficients moves poles of "
+    "{} channels out of the unit circle: give constraint=None, or a layer in double precision"
+)
+
 
 @dataclass(frozen=True)
 class LayerConversion:
@@ -27,12 +33,14 @@ class LayerConversion:
     Attributes
     ----------
     layer : S4D or RTF
-        In the precision of the one it was made of.
+        In the precision of the one it was made of; its ``state`` may differ, since real poles count as pairs where
+        there are any.
     condition : array, shape (channels,)
-        By how much the new form magnifies relative changes of its parameters, as in `lina.ssm.Conversion`.
+        By how much the new form magnifies relative changes of its parameters, as in `lina.ssm.Conversion`; of a
+        bidirectional layer the larger one of both directions, as the error.
     error : array, shape (channels,)
         Largest difference of the responses on the unit circle over the largest response, of the parameters as they
-        were rounded; estimated at points that include those next to the poles.
+        were rounded, in double precision; estimated at points that include those next to the poles.
     """
 
     layer: Any
@@ -62,7 +70,7 @@ def to_diagonal_layer(layer: S4) -> LayerConversion:
     -----
     AccuracyWarning
         If the response of a channel is off by more than 1e-3: the eigenvectors of the LegS matrix are nearly parallel
-        from about 20 states on (10 in single precision). Training moves away from it; the condition says how far.
+        from about 16 states on (8 in single precision). Training moves away from it; the condition says how far.
 
     Notes
     -----
@@ -72,7 +80,8 @@ def to_diagonal_layer(layer: S4) -> LayerConversion:
     Lambda, B, C, dt, P = (to_numpy(x.detach()) for x in (*layer.continuous(), layer.low_rank()))
     found = [_quietly(to_diagonal, DPLRSystem(*parts)) for parts in zip(Lambda, P, B, C, strict=True)]
     size = max(each.system.state_size for each in found)
-    new = S4D(layer.channels, 2 * size, method="bilinear")
+    with torch.random.fork_rng(devices=[]):  # what the new layer draws is replaced
+        new = S4D(layer.channels, 2 * size, method="bilinear")
     _load_modes(new, [_padded(each.system, size) for each in found], np.log(dt))
     return _certified(layer, new, [each.condition for each in found], to_diagonal_layer)
 
@@ -113,19 +122,19 @@ def to_rational_layer(layer: ModalLayer, *, constraint: str | None = None) -> La
     found = [_quietly(to_rational, system) for system in _each(layer.system())]
     degree = max(each.system.state_size for each in found)
     a, b = (np.stack([_filled(getattr(each.system, name), degree) for each in found]) for name in ("a", "b"))
-    new = RTF(layer.channels, degree, constraint=constraint)
-    with torch.no_grad():
-        new = new.to(dtype=layer.dtype)
-        new.a.copy_(torch.from_numpy(a if constraint is None else np.arctanh(_reflections(a))))
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        new = RTF(layer.channels, degree, constraint=constraint).to(dtype=layer.dtype)
+        free = a if constraint is None else np.arctanh(_reflections(a))
+        getattr(new, *new.pole_parameters).copy_(torch.from_numpy(free))
         new.b.copy_(torch.from_numpy(b))
-    return _certified(layer, new, [each.condition for each in found], to_rational_layer)
+    return _certified(
+        layer, new, [each.condition for each in found], lambda half: to_rational_layer(half, constraint=constraint)
+    )
 
 
 def _check(layer: Any, kinds: tuple[Any, ...], names: str) -> None:
     if not isinstance(layer, kinds):
         raise TypeError(f"layer must be {names}, got {type(layer).__name__}")
-    if layer.bidirectional:
-        raise ValueError("layer must not be bidirectional, got bidirectional=True: convert its reverse on its own")
 
 
 def _quietly(convert: Any, system: Any) -> Any:
@@ -149,10 +158,7 @@ def _filled(x: np.ndarray, degree: int) -> np.ndarray:
 def _reflections(a: np.ndarray) -> np.ndarray:
     k = step_down(a)
     if not np.all(np.abs(k) < 1):
-        raise ValueError(
-            "layer must have stable denominators for constraint='reflection', but rounding of the coefficients moves "
-            f"poles of {int(np.sum(np.any(np.abs(k) >= 1, -1)))} channels out of the unit circle"
-        )
+        raise ValueError(_UNSTABLE.format(int(np.sum(np.any(np.abs(k) >= 1, -1)))))
     return k
 
 
@@ -174,14 +180,20 @@ def _load_modes(new: S4D, channels: list[tuple[np.ndarray, ...]], log_dt: np.nda
 def _certified(old: StateSpaceLayer, new: StateSpaceLayer, condition: list[float], convert: Any) -> LayerConversion:
     with torch.no_grad():
         new.D.copy_(old.D)
-    pairs = zip(_each(old.system()), _each(new.system()), strict=True)
-    error = np.array([_difference(before, after) for before, after in pairs])
-    if not np.all(error <= HOPELESS):
+    systems = (_each(copy.deepcopy(each).double().system()) for each in (old, new))
+    error = np.array([_difference(before, after) for before, after in zip(*systems, strict=True)])
+    bounds = [np.array(condition), error]
+    unstable = int((new.check_stability("ignore") <= 0).sum()) if bool(np.all(np.isfinite(error))) else 0
+    if not np.all(error <= HOPELESS) or unstable:
         worst = int(np.argmax(np.where(np.isnan(error), np.inf, error)))
         text = (
-            f"{convert.__name__}: the response of channel {worst} is off by {error[worst]:.1e} (relative), condition "
+            f"the response of channel {worst} is off by {error[worst]:.1e} (relative), condition "
             f"{condition[worst]:.1e}, and {int(np.sum(~(error <= HOPELESS)))} of {len(error)} channels by more than "
-            f"{HOPELESS}: keep the {type(old).__name__}"
+            f"{HOPELESS}; {unstable} channels are unstable: keep the {type(old).__name__}"
         )
         warnings.warn(text, AccuracyWarning, stacklevel=3)
-    return LayerConversion(new.to(old.D.device), np.array(condition), error)
+    if old.reverse is not None:
+        back = convert(old.reverse)
+        new.reverse = back.layer
+        bounds = [np.maximum(mine, other) for mine, other in zip(bounds, (back.condition, back.error), strict=True)]
+    return LayerConversion(new.to(old.D.device), *bounds)

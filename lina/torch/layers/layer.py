@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Self
 
 import torch
 from torch import nn
 
 from lina._core.array import check_option
-from lina.ssm import fftconv, linear_scan, stability_margin
-from lina.ssm._stability.margin import ACTIONS, flag_unstable
-from lina.torch.layers.checks import check_count, check_samples, check_state
+from lina.ssm import UnstableSystemWarning, fftconv, linear_scan, stability_margin
+from lina.ssm._stability.margin import ACTIONS
+from lina.torch.layers.checks import check_count, check_samples, check_state, is_followed
 from lina.torch.layers.parameter_groups import parameter_groups
 
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
@@ -18,6 +19,8 @@ _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
 class StateSpaceLayer(nn.Module):
     """One real system of one input and one output for each channel: y = K * x + D x.
+
+    `S4`, `S4D` and `RTF` are such layers.
 
     A layer says how its parameters make taps (`kernel`), a discrete system, and one step of it; the state is one tensor
     of shape (batch, channels, n).
@@ -32,7 +35,9 @@ class StateSpaceLayer(nn.Module):
     """
 
     # Names of the parameters that move the poles, for `parameter_groups`.
-    slow: tuple[str, ...] = ()
+    pole_parameters: tuple[str, ...] = ()
+    # What to do about an unstable layer, for the end of an error.
+    _remedy = ""
     complex_state = True
 
     def __init__(self, channels: int, state: int, reverse: Self | None):
@@ -41,7 +46,12 @@ class StateSpaceLayer(nn.Module):
         self.state = check_count(state, "state", 1)
         self.reverse = reverse
         self.D = nn.Parameter(torch.randn(self.channels))
-        self._kept: tuple[Any, Any] = (None, None)
+        self._kept: Any = None
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return (*self.pole_parameters, "D")
 
     @property
     def bidirectional(self) -> bool:
@@ -87,12 +97,14 @@ class StateSpaceLayer(nn.Module):
         raise NotImplementedError
 
     def _response(self, u: torch.Tensor) -> torch.Tensor:
-        """Return K * u for u (batch, channels, length)."""
-        return fftconv(u, self.kernel(u.shape[-1]))
+        """Return K * u + D u for u (batch, channels, length): D belongs to tap 0."""
+        K = self.kernel(u.shape[-1])
+        return fftconv(u, torch.cat([K[:, :1] + self._through(), K[:, 1:]], -1))
 
     def _resume(self, u: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (outputs, state after them) of u (batch, channels, length) from a state."""
-        return linear_scan(self._as_system(*self._discrete()), u, x)
+        """Return (outputs with D u, state after them) of u (batch, channels, length) from a state."""
+        y, x = linear_scan(self._as_system(*self._discrete()), u, x)
+        return y + self._through() * u, x
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the outputs (batch, length, channels) of a whole sequence from the state zero.
@@ -110,13 +122,19 @@ class StateSpaceLayer(nn.Module):
         Raises
         ------
         TypeError, ValueError
-            If ``x`` is no such tensor, or not finite.
+            If ``x`` is no such tensor, or not finite, or a parameter is not.
+        OverflowError
+            If the outputs of an unstable layer leave the range of the dtype.
+
+        Notes
+        -----
+        By transforms, whose rounding is relative to the largest sample of the sequence: outputs before a sample that is
+        1e6 times as large have six digits less than those of `step`.
         """
         u = self._opened(x, 3).transpose(1, 2)
-        y = self._response(u) + self._through(self.D) * u
+        y = self._response(u)
         if self.reverse is not None:
-            back = u.flip(-1)
-            y = y + (self.reverse._response(back) + self._through(self.reverse.D) * back).flip(-1)
+            y = y + self.reverse._response(u.flip(-1)).flip(-1)
         return y.transpose(1, 2).to(x.dtype)
 
     def initial_state(self, batch: int) -> torch.Tensor:
@@ -134,8 +152,8 @@ class StateSpaceLayer(nn.Module):
     def step(self, x_t: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (y_t, next state) for one sample x_t (batch, channels).
 
-        Outside of automatic differentiation the discrete system is kept from one step to the next, until a parameter
-        changes; a change through ``parameter.data`` is seen from the next `initial_state` on.
+        Under ``torch.no_grad()`` the discrete system is kept from one step to the next, while the parameters have the
+        same values. `torch.compile` does not take this method and `prefill`, which look at values.
 
         Raises
         ------
@@ -165,27 +183,46 @@ class StateSpaceLayer(nn.Module):
         u = self._opened(x, 3).transpose(1, 2)
         state = self.initial_state(x.shape[0]) if state is None else state
         self._check_state(state, u.shape[0])
-        y, state = self._resume(u, state)
-        return (y + self._through(self.D) * u).transpose(1, 2).to(x.dtype), state
+        with torch.autocast(u.device.type, enabled=False):
+            y, state = self._resume(u, state)
+        return y.transpose(1, 2).to(x.dtype), state
 
     def check_stability(self, action: str = "raise") -> torch.Tensor:
-        """Return the stability margins (channels,), 1 - the largest modulus of a pole, whose signs are proven.
+        """Return the stability margins, 1 - the largest modulus of a pole of a channel, whose signs are proven.
 
         Parameters
         ----------
         action : {"raise", "warn", "ignore"}
             What to do where one is not positive: the states would grow without bound.
 
+        Returns
+        -------
+        Tensor, shape (channels,)
+            In double precision; of a bidirectional layer the smaller one of both directions. They are those of the
+            parameters: what rounding to single precision adds to a step, 1e-7 of it, is not in them.
+
         Raises
         ------
         ValueError
-            If a channel is unstable and ``action`` is "raise".
+            If a channel is unstable and ``action`` is "raise", or a parameter is not finite.
         """
         check_option(action, ACTIONS, "action")
+        self._check_parameters()
         with torch.no_grad():
-            margins = self._margins()
-        worst = int(margins.argmin())
-        flag_unstable(float(margins[worst]), action, f"the largest pole of channel {worst}")
+            margins = self._margins().to(torch.float64)
+        if self.reverse is not None:
+            margins = torch.minimum(margins, self.reverse.check_stability("ignore"))
+        if action != "ignore" and not bool((margins > 0).all()):
+            worst = int(margins.argmin())
+            modulus, count = 1 - float(margins[worst]), int((margins <= 0).sum())
+            text = (
+                f"the {type(self).__name__} layer is unstable: the largest pole of channel {worst} has modulus "
+                f"{modulus:.6g}, and those of {count} of {self.channels} channels are not below 1: their states grow "
+                f"without bound{self._remedy}"
+            )
+            if action == "raise":
+                raise ValueError(text)
+            warnings.warn(text, UnstableSystemWarning, stacklevel=2)
         return margins
 
     def parameter_groups(
@@ -198,21 +235,27 @@ class StateSpaceLayer(nn.Module):
         """Return the arguments that `repr` shows."""
         return f"channels={self.channels}, state={self.state}, bidirectional={self.bidirectional}"
 
-    def _through(self, D: torch.Tensor) -> torch.Tensor:
-        return D.to(self.dtype)[:, None]
+    def _through(self) -> torch.Tensor:
+        return self.D.to(self.dtype)[:, None]
 
     def _kept_discrete(self) -> tuple[torch.Tensor, ...]:
-        """Return `_discrete`, kept while no parameter changes; with its gradients always anew."""
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        """Return `_discrete`, kept while the values of the parameters are the same; anew where torch follows it."""
+        if is_followed():
             return self._discrete()
-        key = [(p.data_ptr(), p._version, p.dtype) for p in self.parameters(recurse=False)]
-        if self._kept[0] != key:
-            self._kept = key, self._discrete()
+        now = [getattr(self, name).detach() for name in self._names]
+        same = self._kept is not None and all(map(_equal, now, self._kept[0]))
+        if not same:
+            self._kept = [p.clone() for p in now], self._discrete()
         return self._kept[1]
 
+    def _check_parameters(self) -> None:
+        for name in self._names if torch._C._functorch.peek_interpreter_stack() is None else ():
+            if not bool(torch.isfinite(getattr(self, name)).all()):
+                raise ValueError(f"{name} of the {type(self).__name__} layer must be finite, found NaN or infinities")
+
     def _check_recurrent(self) -> None:
-        """Raise where there are no steps; forget what was kept for them."""
-        self._kept = (None, None)
+        """Raise where there are no steps."""
+        self._check_parameters()
         if self.bidirectional:
             raise ValueError(
                 f"{type(self).__name__} must not be bidirectional to go step by step, got bidirectional=True"
@@ -233,4 +276,8 @@ class StateSpaceLayer(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is copied and pickled: without what is kept for steps."""
-        return {**self.__dict__, "_kept": (None, None)}
+        return {**self.__dict__, "_kept": None}
+
+
+def _equal(x: torch.Tensor, y: torch.Tensor) -> bool:
+    return x.dtype == y.dtype and x.device == y.device and torch.equal(x, y)

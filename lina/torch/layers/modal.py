@@ -22,7 +22,7 @@ class ModalLayer(StateSpaceLayer):
     that a measure has, are real and stay so: they come first and have half weight.
     """
 
-    slow: tuple[str, ...] = ("log_decay", "frequency", "B", "log_dt")
+    pole_parameters: tuple[str, ...] = ("log_decay", "frequency", "B", "log_dt")
 
     def __init__(
         self,
@@ -44,6 +44,10 @@ class ModalLayer(StateSpaceLayer):
         self._real_modes = 2 * len(Lambda) - self.state
         moving[: self._real_modes] = 0
         self.register_buffer("_moving", moving, persistent=False)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (*self.pole_parameters, "C", "D")
 
     @property
     def state_size(self) -> int:
@@ -78,11 +82,14 @@ def pairs_of(values: np.ndarray) -> np.ndarray:
 
 def _log_uniform(channels: int, least: float, most: float) -> torch.Tensor:
     """Return logarithms of steps, uniform between those of the bounds."""
+    for name, value in (("dt_min", least), ("dt_max", most)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     if not 0 < least <= most < math.inf:
         raise ValueError(f"dt_min and dt_max must be finite and 0 < dt_min <= dt_max, got {least} and {most}")
     return torch.rand(channels) * math.log(most / least) + math.log(least)
 
 
-def real_and_imaginary(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Return 2 Re sum_n x_n y_n, without the imaginary parts."""
-    return 2 * (x.real * y.real - x.imag * y.imag).sum(-1)
+def twice_real(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Return 2 Re sum_n conj(x_n) y_n, as a product of real numbers that are side by side in memory."""
+    return (torch.view_as_real(2 * x) * torch.view_as_real(y)).sum((-2, -1))

@@ -8,13 +8,17 @@ import torch
 from array_api_compat import torch as torch_namespace
 from torch import nn
 
-from lina._core.array import check_option
-from lina.ssm import RationalSystem, fftconv, kernel_rational
+from lina._core.array import check_option, to_numpy
+from lina.ssm import RationalSystem, kernel_rational
 from lina.ssm._scan_rational import reaching
+from lina.ssm._stability.many_rows import reflect_below_one
 from lina.ssm._stability.reflection import inside_circle, stepped_up
 from lina.torch.layers.checks import check_count
 from lina.torch.layers.layer import StateSpaceLayer
 from lina.torch.rational_filter import rational_filter
+
+# What the parameter of the denominators is called: a state dict does not load where it would mean something else.
+_NAMES = {None: "a", "montel": "w", "reflection": "rho"}
 
 
 class RTF(StateSpaceLayer):
@@ -46,12 +50,17 @@ class RTF(StateSpaceLayer):
     -----
     All begins at zero but D. Where the published layer keeps a numerator that belongs to one length and divides on the
     unit circle, where an unstable denominator looks harmless, these parameters are those of the true recurrence: a
-    sequence may have any length, and the three modes agree. With a constraint a sequence is filtered on a circle inside
-    the unit circle at the cost of a convolution, O(L log L) whatever d is; without one the taps come from a division of
+    sequence may have any length, and the three modes agree. With "montel" a sequence is filtered on a circle inside
+    the unit circle at the cost of a convolution, O(L log L) whatever d is; otherwise the taps come from a division of
     series. A step takes 4 d flops.
 
-    Rounding may move poles of a constrained denominator of high degree that are nearly on the circle out of it:
-    `check_stability` proves the sign, and `initial_state` asks it.
+    The parameter of the denominators is called ``w`` with "montel", ``rho`` with "reflection" and ``a`` without a
+    constraint, so that a state dict of one does not load into another; `fraction` returns a itself.
+
+    With "reflection" denominators are formed, and states kept, in double precision: coefficients of a high degree do
+    not determine poles that are nearly on the circle. Reflection coefficients near 1 get there (those trained from zero
+    did not), and rounding may move such poles out of it even so; `initial_state` refuses an unstable layer, and
+    `check_stability` proves the sign.
 
     References
     ----------
@@ -68,8 +77,8 @@ class RTF(StateSpaceLayer):
     True
     """
 
-    slow = ("a",)
     complex_state = False
+    _remedy = "; train it with constraint='montel' or 'reflection', or multiply a_m by r^m with an r below 1"
 
     def __init__(
         self,
@@ -87,12 +96,27 @@ class RTF(StateSpaceLayer):
         self.constraint = (
             None if constraint is None else check_option(constraint, ("montel", "reflection"), "constraint")
         )
-        self.a = nn.Parameter(torch.zeros(_shared(denominators, self.channels, "denominators"), self.state))
+        self.pole_parameters = (_NAMES[self.constraint],)
+        free = torch.zeros(_shared(denominators, self.channels, "denominators"), self.state)
+        self.register_parameter(_NAMES[self.constraint], nn.Parameter(free))
         self.b = nn.Parameter(torch.zeros(_shared(numerators, self.channels, "numerators"), self.state))
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (*self.pole_parameters, "b", "D")
+
+    @property
+    def state_dtype(self) -> torch.dtype:
+        """The dtype of the state, and of `fraction`: double precision with "reflection"."""
+        return torch.float64 if self.constraint == "reflection" else self.dtype
+
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"{super().extra_repr()}, constraint={self.constraint!r}"
 
     def fraction(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the denominators and numerators a, b (channels, d)."""
-        w, b = self.a.to(self.dtype), self.b.to(self.dtype)
+        w, b = (x.to(self.state_dtype) for x in (getattr(self, *self.pole_parameters), self.b))
         if self.constraint == "montel":
             w = w / (1 + w.abs().sum(-1, keepdim=True))
         elif self.constraint == "reflection":
@@ -102,23 +126,25 @@ class RTF(StateSpaceLayer):
 
     def kernel(self, L: int) -> torch.Tensor:
         """Return the first L taps (channels, L), without D; those of a smaller L are the first of them."""
-        return kernel_rational(*self.fraction(), L)
+        return kernel_rational(*self.fraction(), L).to(self.dtype)
 
     def _response(self, u: torch.Tensor) -> torch.Tensor:
-        if self.constraint is None:
-            return fftconv(u, self.kernel(u.shape[-1]))
-        return rational_filter(*self.fraction(), u)
+        if self.constraint != "montel":
+            return super()._response(u)
+        a, b = self.fraction()
+        through = self._through() * nn.functional.pad(a, (1, 0), value=1.0)  # D is D a / a, one degree higher
+        return rational_filter(nn.functional.pad(a, (0, 1)), nn.functional.pad(b, (0, 1)) + through, u)
 
     def _resume(self, u: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Filter what the state leaves of the samples, for the outputs and for the entries of the next state."""
-        if self.constraint is None:
+        if self.constraint != "montel":
             return super()._resume(u, x)
         (a, b), (d, L) = self.fraction(), (self.state, u.shape[-1])
         driven = u - _cut(reaching(torch_namespace, a, x), L)
         both = torch.stack([b, nn.functional.pad(torch.ones_like(b[:, :1]), (0, d - 1))])
         y, past = rational_filter(a, both, driven[:, None]).unbind(1)
         after = torch.cat([past.flip(-1), x], -1)[..., :d]
-        return y + _cut(reaching(torch_namespace, b, x)[..., 1:], L), after
+        return y + _cut(reaching(torch_namespace, b, x)[..., 1:], L) + self._through() * u, after
 
     def _discrete(self) -> tuple[torch.Tensor, ...]:
         return self.fraction()
@@ -128,10 +154,15 @@ class RTF(StateSpaceLayer):
 
     def _check_recurrent(self) -> None:
         super()._check_recurrent()
-        self.check_stability()
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            return
+        a = to_numpy(self.fraction()[0])
+        if not bool(reflect_below_one(a).all()):  # quick; what it does not see is proven
+            self.check_stability()
 
     def _advance(self, u: torch.Tensor, x: torch.Tensor, *parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         a, b = parts
+        u = u.to(a.dtype)
         first = u - (a * x).sum(-1)
         x = torch.cat([first[..., None], x[..., :-1]], -1)
         return (b * x).sum(-1), x

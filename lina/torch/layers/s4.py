@@ -11,7 +11,7 @@ from lina.hippo import nplr
 from lina.ssm import DPLRSystem, kernel_dplr, stability_margin
 from lina.ssm._discretize import discretize_dplr
 from lina.torch.layers.checks import check_count
-from lina.torch.layers.modal import ModalLayer, pairs_of, real_and_imaginary
+from lina.torch.layers.modal import ModalLayer, pairs_of, twice_real
 
 _MEASURES = ("legs", "legt", "fout", "fourier_legs")
 
@@ -28,7 +28,8 @@ class S4(ModalLayer):
     init : {"legs", "legt", "fout", "fourier_legs"}
         The measure whose matrix A and B the layer begins with, as `lina.hippo.nplr` gives them.
     dt_min, dt_max : float
-        Steps are drawn between them, uniformly in their logarithms: the memory of a channel is about 1 / dt samples.
+        Steps are drawn between them, uniformly in their logarithms: the memory of a channel is about 1 / dt samples,
+        between 10 and 1000 unless given. For short sequences take dt_min near 1 / length.
     bidirectional : bool
         Add the same layer over the reversed sequence; then there are no steps.
 
@@ -60,7 +61,7 @@ class S4(ModalLayer):
     True
     """
 
-    slow: tuple[str, ...] = (*ModalLayer.slow, "P")
+    pole_parameters: tuple[str, ...] = (*ModalLayer.pole_parameters, "P")
 
     def __init__(
         self,
@@ -100,10 +101,13 @@ class S4(ModalLayer):
     def _margins(self) -> torch.Tensor:
         parts = (*self.continuous(), self.low_rank())
         Lambda, B, C, dt, P = (x.to(torch.promote_types(x.dtype, torch.float64)) for x in parts)
-        return stability_margin(DPLRSystem(Lambda, P, B, C).discretize(dt))
+        margins = stability_margin(DPLRSystem(Lambda, P, B, C).discretize(dt))
+        return margins.clamp_min(2.0**-53)  # Lambda - P P^* is dissipative: rounding may say 0 or less, but it is not
 
     def _advance(self, u: torch.Tensor, x: torch.Tensor, *parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         Lambda, P, B, C, Q = parts
-        along = real_and_imaginary(Q.conj(), x[..., None, :])
-        x = torch.addcmul(B * u[..., None], Lambda, x) - (P * along[..., None]).sum(-2)
-        return real_and_imaginary(C, x), x
+        along = twice_real(Q, x[..., None, :])
+        x = torch.addcmul(B * u[..., None], Lambda, x)
+        for r in range(P.shape[-2]):
+            x = torch.addcmul(x, P[:, r], along[..., r, None].to(x.dtype), value=-1)
+        return twice_real(C.conj().resolve_conj(), x), x

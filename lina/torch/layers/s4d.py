@@ -13,7 +13,7 @@ from lina.ssm import DiagonalSystem, kernel_diag, vandermonde, vandermonde_trans
 from lina.ssm._discretize import discretize_diagonal
 from lina.ssm._kernels.diag import METHODS
 from lina.torch.layers.checks import check_count
-from lina.torch.layers.modal import ModalLayer, real_and_imaginary
+from lina.torch.layers.modal import ModalLayer, twice_real
 
 
 class S4D(ModalLayer):
@@ -24,14 +24,16 @@ class S4D(ModalLayer):
     channels : int
         Number of channels H; each has a system of its own.
     state : int
-        Number of real states N, odd or even: N / 2 conjugate pairs of modes, and a real mode where N is odd.
+        Number of real states N, odd or even: N / 2 conjugate pairs of modes, and a real mode where N is odd. (The first
+        pair of "lin" begins with frequency 0.)
     init : {"lin", "inv", "legs"}
         Modes at the beginning: -1/2 + i pi n ("lin"), -1/2 + i N/pi (N/(2n + 1) - 1) ("inv"), or those of the normal
         part of the LegS matrix with its B ("legs").
     method : {"zoh", "bilinear"}
         Discretisation.
     dt_min, dt_max : float
-        Steps are drawn between them, uniformly in their logarithms: the memory of a channel is about 1 / dt samples.
+        Steps are drawn between them, uniformly in their logarithms: the memory of a channel is about 1 / dt samples,
+        between 10 and 1000 unless given. For short sequences take dt_min near 1 / length.
     bidirectional : bool
         Add the same layer over the reversed sequence; then there are no steps.
 
@@ -80,6 +82,10 @@ class S4D(ModalLayer):
         super().__init__(channels, state, modes, (dt_min, dt_max), reverse)
         self.method = check_option(method, METHODS, "method")
 
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return f"{super().extra_repr()}, method={self.method!r}"
+
     def kernel(self, L: int) -> torch.Tensor:
         """Return the first L taps (channels, L), without D; those of a smaller L are the first of them."""
         Lambda, B, C, dt = self.continuous()
@@ -96,19 +102,23 @@ class S4D(ModalLayer):
     def _margins(self) -> torch.Tensor:
         Lambda, _, _, dt = (x.to(torch.promote_types(x.dtype, torch.float64)) for x in self.continuous())
         w = Lambda * dt[:, None]
-        moduli = torch.exp(w.real) if self.method == "zoh" else abs((1 + w / 2) / (1 - w / 2))
-        return 1 - moduli.amax(-1)
+        if self.method == "zoh":
+            return -torch.expm1(w.real).amax(-1)
+        excess = 2 * w.real / abs(1 - w / 2) ** 2  # of the square of the modulus over 1
+        return (-excess / (1 + torch.sqrt(1 + excess))).amin(-1)
 
     def _advance(self, u: torch.Tensor, x: torch.Tensor, *parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         Lambda, B, C = parts
         x = torch.addcmul(B * u[..., None], Lambda, x)
-        return real_and_imaginary(C, x), x
+        return twice_real(C.conj().resolve_conj(), x), x
 
     def _resume(self, u: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the taps of what the state becomes, and sum the inputs by how far they have moved at the end."""
+        if self.method != "zoh":  # poles may be 0, which have no logarithms
+            return super()._resume(u, x)
         Lambda, B, C = self._discrete()
-        L = u.shape[-1]
-        log = torch.log(torch.where(Lambda == 0, 1e-30, Lambda))
+        continuous, _, _, dt = self.continuous()
+        log, L = continuous * dt[:, None], u.shape[-1]
         y = self._response(u) + vandermonde(C * Lambda * x, log, L)
         moved = torch.exp(L * log) * x
         return y, moved + B * vandermonde_transpose(u.flip(-1), log)

@@ -28,8 +28,8 @@ class SequenceModel(Stack):
         Channels of the layers.
     depth : int
         Number of blocks.
-    state : int
-        Numbers in the state of a channel, of the layers that have names.
+    state : int, optional
+        Numbers in the state of a channel, of the layers that have names; 64 unless given.
     dropout : float
         As in `ResidualBlock`.
     **options
@@ -73,7 +73,7 @@ class SequenceModel(Stack):
         layer: str | Callable[[int], nn.Module] = "s4d",
         width: int = 64,
         depth: int = 4,
-        state: int = 64,
+        state: int | None = None,
         dropout: float = 0.0,
         **options: Any,
     ):
@@ -174,7 +174,7 @@ class SequenceClassifier(Stack):
         layer: str | Callable[[int], nn.Module] = "s4d",
         width: int = 64,
         depth: int = 4,
-        state: int = 64,
+        state: int | None = None,
         dropout: float = 0.0,
         pooling: str = "mean",
         **options: Any,

@@ -18,13 +18,18 @@ from lina.torch.layers.s4d import S4D
 LAYERS: dict[str, Callable[..., nn.Module]] = {"s4": S4, "s4d": S4D, "rtf": RTF}
 
 
-def layer_maker(layer: Any, state: int, options: dict[str, Any]) -> Callable[[int], nn.Module]:
+def layer_maker(layer: Any, state: int | None, options: dict[str, Any]) -> Callable[[int], nn.Module]:
     """Return the function from a number of channels to a layer that ``layer`` names or is."""
     if isinstance(layer, str) and layer in LAYERS:
-        return lambda channels: LAYERS[layer](channels, state, **options)
+        return lambda channels: LAYERS[layer](channels, 64 if state is None else state, **options)
+    if isinstance(layer, nn.Module):
+        raise TypeError(
+            f"layer must make a new layer for each block: give lambda channels: ..., got one {type(layer).__name__}"
+        )
     if not callable(layer):
         wanted = f"one of {', '.join(map(repr, LAYERS))} or a function from the number of channels to a layer"
         raise (ValueError if isinstance(layer, str) else TypeError)(f"layer must be {wanted}, got {layer!r}")
+    options = options if state is None else {"state": state, **options}
     if options:
         raise TypeError(f"{', '.join(options)} must not be given with a function as layer, which knows its own options")
     return layer
@@ -72,7 +77,13 @@ class Stack(nn.Module):
 
     def initial_states(self, batch: int) -> tuple[Any, ...]:
         """Return the states of the blocks before any sample."""
-        return tuple(block.initial_state(batch) for block in self.blocks)
+        found = []
+        for i, block in enumerate(self.blocks):
+            try:
+                found.append(block.initial_state(batch))
+            except ValueError as error:
+                raise ValueError(f"block {i}: {error}") from None
+        return tuple(found)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the decoder reads of samples (batch, length, inputs): (batch, length, width)."""
