@@ -87,7 +87,7 @@ def test_networks_learn_digits_and_every_certificate_of_their_chapter_holds(mode
 @pytest.mark.torch
 def test_a_pole_outside_of_the_circle_fails_its_row(models, monkeypatch):
     monkeypatch.setitem(models.LAYERS, "rtf", {"state": 4, "constraint": None})
-    monkeypatch.setattr(models, "fit", lambda model, *_: model.blocks[1].layer.w.data.fill_(1.1))
+    monkeypatch.setattr(models, "fit", lambda model, *_: model.blocks[1].layer.a.data.fill_(1.1))
     ((row,), trained) = models.train("rtf", {}, *models.made_waves())
     assert not row.holds
     assert row.true_error > 1
