@@ -130,6 +130,9 @@ def fftconv(u: Any, k: Any, x0: Any, return_state: bool) -> Any:
     opened = open_tensors(as_complex=False, **arrays)
     check_shapes(dict(zip(arrays, opened, strict=True)))
     tensors = aligned(dict.fromkeys(arrays, 1), *opened)
+    if x0 is None and not return_state and u.ndim == k.ndim == 2:  # rows are channels of one batch
+        u, k = tensors
+        return _fftconv(u[None], k[None], False)[0]
     y = _fftconv(*tensors, bool(return_state)) if x0 is None else _fftconv_from(*tensors, bool(return_state))
     L = u.shape[-1]
     return (y[..., :L], y[..., L:]) if return_state else y

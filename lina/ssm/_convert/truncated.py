@@ -145,19 +145,21 @@ def recover_b(a: Any, b_tilde: Any, length: int, *, unstable: str = "warn") -> C
     with np.errstate(over="ignore", invalid="ignore"):
         found, condition = _divided(whole, numerator, multiple * length)
     check_overflow(np, found, "b_tilde")
-    flag_denominators(whole, unstable)
+    doubtful = np.zeros(math.prod(batch), dtype=bool)
+    doubtful[[i for i, _, _ in unsettled(whole.reshape(-1, d + 1))]] = True
+    flag_denominators(whole, unstable, doubtful)
     system = RationalSystem(a, from_numpy(found, like=b))
-    error = max(epsilon(b) * condition * math.sqrt(multiple), _error_of_taps(whole, given, system.b, length))
+    error = max(epsilon(b) * condition * math.sqrt(multiple), _error_of_taps(whole, given, system.b, length, doubtful))
     return _judged(system, condition, error)
 
 
-def _error_of_taps(whole: np.ndarray, b_tilde: np.ndarray, b: Any, length: int) -> float:
-    """Return by how much the first taps miss the kernel, relative, for systems whose taps and errors may grow."""
+def _error_of_taps(whole: np.ndarray, b_tilde: np.ndarray, b: Any, length: int, doubtful: np.ndarray) -> float:
+    """Return by how much the first taps miss the kernel, relative, of systems whose taps and errors may grow."""
     rows, given, found = (
         x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) for x in (whole, b_tilde, to_numpy(b).astype(whole.dtype))
     )
     worst = 0.0
-    for i, _, _ in unsettled(rows):
+    for i in np.flatnonzero(doubtful):
         kernel = truncated_rational_taps(rows[i, 1:], given[i], length, "ignore")
         with np.errstate(all="ignore"):
             taps = divide(np, found[i], rows[i, 1:], length)
