@@ -14,9 +14,10 @@ AT_ONCE = 2**18
 def blocks(u: torch.Tensor) -> Iterator[tuple[slice, list[slice]]]:
     """Yield blocks of the channels of signals (batch, channels, length), each with blocks of the batch."""
     B, H, L = u.shape
-    for c in range(0, H, _CHANNELS):
-        size = max(1, AT_ONCE // (min(_CHANNELS, H - c) * L))
-        yield slice(c, c + _CHANNELS), [slice(b, b + size) for b in range(0, B, size)]
+    width = max(_CHANNELS, AT_ONCE // (B * L))
+    for c in range(0, H, width):
+        size = max(1, AT_ONCE // (min(width, H - c) * L))
+        yield slice(c, c + width), [slice(b, b + size) for b in range(0, B, size)]
 
 
 def in_blocks(u: Any, *parameters: Any) -> bool:
