@@ -54,6 +54,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("kernel_dplr_truncated", "torch"): "lina.torch.ssm_kernels:kernel_dplr_truncated",
     ("kernel_rational", "torch"): "lina.torch.convolution:kernel_rational",
     ("kernel_rational_truncated", "torch"): "lina.torch.convolution:kernel_rational_truncated",
+    ("largest", "numpy"): "lina.simplex._rows:numpy_largest",
     ("log_normaliser", "numpy"): "lina._numba.softmax:log_normaliser",
     ("log_softmax", "numpy"): "lina._numba.softmax:log_softmax",
     ("log_softmax", "torch"): "lina.torch.simplex:log_softmax",

@@ -8,7 +8,10 @@ from lina._numba.project_simplex import ENTRIES_WORTH_A_THREAD, LANES, fold, rea
 
 
 def project_simplex_backward(p: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """Return ``g`` less its mean over the support p > 0 of each row (rows, n), and 0 outside of it."""
+    """Return ``g`` less its mean over the support p > 0 of each row (rows, n), and 0 outside of it.
+
+    Where ``p`` is NaN, so is that.
+    """
     p, g = read_only(p), read_only(g)
     out = np.empty_like(p)
     smallest = ENTRIES_WORTH_A_THREAD // p.shape[1] + 1
@@ -31,7 +34,7 @@ def _centre_rows(p, g, out, start, stop):
         mean = p.dtype.type(total / max(count, 1))
         for j in range(p.shape[1]):
             value = g[i, j] - mean
-            out[i, j] = value if p[i, j] > 0.0 else p.dtype.type(0.0)
+            out[i, j] = value if p[i, j] > 0.0 else p.dtype.type(0.0) * p[i, j]
 
 
 @njit

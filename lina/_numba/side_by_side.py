@@ -22,10 +22,16 @@ def load_rows(x, z, top):
 
     Of rows without a finite largest entry ``z`` is not defined.
     """
-    n, width = z.shape
-    for j in range(n):
-        for w in range(width):
+    for j in range(z.shape[0]):
+        for w in range(z.shape[1]):
             z[j, w] = x[w, j]
+    less_largest(z, top)
+
+
+@njit
+def less_largest(z, top):
+    """Subtract from each row, a column of ``z``, its largest entry, which goes to ``top``: as `load_rows` does."""
+    n, width = z.shape
     for w in range(width):
         top[w] = z[0, w]
     for j in range(n):

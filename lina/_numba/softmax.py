@@ -1,7 +1,8 @@
 """Softmax of rows, its logarithm, and the logarithm of its denominator.
 
 Exponentials are polynomials without branches, so that loops over them vectorise: in single precision twice as many at
-a time. A block of a row is summed in its own precision, side by side, and the blocks in float64.
+a time. A block of a row is summed in its own precision, side by side, and the blocks in float64; of rows of a few
+entries many are done side by side instead.
 """
 
 import math
@@ -11,8 +12,11 @@ import numpy as np
 from lina._core.threads import run_rows
 from lina._numba.jit import njit
 from lina._numba.project_simplex import BLOCK, LANES, as_keys, fold, largest, read_only, share
+from lina._numba.side_by_side import WIDTH, less_largest, load_rows
 
 _ENTRIES_WORTH_A_THREAD = 50_000
+# Up to this length rows are done side by side.
+SHORT = 32
 # The constants of single precision have its type: others would make double precision of what they are added to.
 _LOWEST = np.float32(-87.3)
 _LOG2_E = np.float32(1.44269504)
@@ -30,7 +34,10 @@ def softmax(x: np.ndarray) -> np.ndarray:
     """
     x = read_only(x)
     keys, out = as_keys(x), np.empty_like(x)
-    _run(lambda start, stop: _softmax_rows(x, keys, out, start, stop), x)
+    if x.shape[1] <= SHORT:
+        _run(lambda start, stop: _softmax_short_rows(x, out, start, stop), x)
+    else:
+        _run(lambda start, stop: _softmax_rows(x, keys, out, start, stop), x)
     return out
 
 
@@ -42,7 +49,10 @@ def masked_softmax(x: np.ndarray, mask: np.ndarray, heat: np.ndarray) -> np.ndar
     """
     x, heat = read_only(x), read_only(heat)
     mask, keys, out = read_only(mask), as_keys(x), np.empty_like(x)
-    _run(lambda start, stop: _masked_rows(x, mask, heat, keys, out, start, stop), x)
+    if x.shape[1] <= SHORT:
+        _run(lambda start, stop: _masked_short_rows(x, mask, heat, out, start, stop), x)
+    else:
+        _run(lambda start, stop: _masked_rows(x, mask, heat, keys, out, start, stop), x)
     return out
 
 
@@ -120,6 +130,68 @@ def _masked_rows(x, mask, heat, keys, out, start, stop):
         if not math.isfinite(first):  # otherwise what is left out is 0 already
             for j in range(x.shape[1]):
                 out[i, j] = out[i, j] if mask[i, j] else zero
+
+
+@njit
+def _softmax_short_rows(x, out, start, stop):
+    n = x.shape[1]
+    buffer, tops, sums = np.empty(n * WIDTH, dtype=x.dtype), np.empty(WIDTH, dtype=x.dtype), np.empty(WIDTH)
+    for i in range(start, stop, WIDTH):
+        width = min(WIDTH, stop - i)
+        z, top = buffer[: n * width].reshape(n, width), tops[:width]
+        load_rows(x[i : i + width], z, top)
+        _normalise(z, sums[:width])
+        for w in range(width):
+            if math.isfinite(top[w]):
+                for j in range(n):
+                    out[i + w, j] = z[j, w]
+            else:
+                share(x[i + w], top[w], 1.0, out[i + w])
+
+
+@njit
+def _masked_short_rows(x, mask, heat, out, start, stop):
+    n, zero, low = x.shape[1], x.dtype.type(0.0), x.dtype.type(-np.inf)
+    buffer, tops, sums = np.empty(n * WIDTH, dtype=x.dtype), np.empty(WIDTH, dtype=x.dtype), np.empty(WIDTH)
+    row = np.empty(n, dtype=x.dtype)
+    for i in range(start, stop, WIDTH):
+        width = min(WIDTH, stop - i)
+        z, top = buffer[: n * width].reshape(n, width), tops[:width]
+        for j in range(n):
+            for w in range(width):
+                z[j, w] = x[i + w, j] if mask[i + w, j] else low
+        less_largest(z, top)
+        for j in range(n):
+            for w in range(width):
+                z[j, w] /= heat[i + w]
+        _normalise(z, sums[:width])
+        for w in range(width):
+            if math.isfinite(top[w]) and heat[i + w] > 0.0:
+                for j in range(n):
+                    out[i + w, j] = z[j, w]
+            else:
+                for j in range(n):
+                    row[j] = x[i + w, j] if mask[i + w, j] else low
+                share(row, top[w] if heat[i + w] > 0.0 else x.dtype.type(np.nan), 1.0, row)
+                for j in range(n):
+                    out[i + w, j] = row[j] if mask[i + w, j] else zero
+
+
+@njit
+def _normalise(z, sums):
+    """Replace rows of largest entry 0, the columns of ``z``, by their softmax."""
+    n, width = z.shape
+    for j in range(n):
+        exponentials(z[j], 0.0, z[j])
+    sums[:] = 0.0
+    for j in range(n):
+        for w in range(width):
+            sums[w] += np.float64(z[j, w])
+    for w in range(width):
+        sums[w] = 1.0 / sums[w]
+    for j in range(n):
+        for w in range(width):
+            z[j, w] *= z.dtype.type(sums[w])
 
 
 @njit

@@ -44,8 +44,9 @@ def _entmax(dtype: str) -> None:
     from lina._numba.entmax_backward import entmax_backward
 
     for n in (1, SHORT + 1):
-        entmax(np.ones((1, n), dtype=dtype), np.ones(1))
-    entmax_backward(np.ones((1, 1), dtype=dtype), np.ones((1, 1), dtype=dtype), np.ones(1))
+        x = np.ones((1, n), dtype=dtype)
+        entmax(x, np.ones(1))
+        entmax_backward(x, x, np.ones(1))
 
 
 def _project_capped_simplex(dtype: str) -> None:
@@ -66,11 +67,12 @@ def _project_simplex(dtype: str) -> None:
 def _softmax(dtype: str) -> None:
     from lina._numba import softmax as kernels
 
-    x = np.ones((1, 1), dtype=dtype)
-    for kernel in (kernels.softmax, kernels.log_softmax, kernels.log_normaliser):
-        kernel(x)
-    kernels.masked_softmax(x, x > 0, x[0])
-    kernels.soft_cross_entropy(x, x)
+    for n in (1, kernels.SHORT + 1):
+        x = np.ones((1, n), dtype=dtype)
+        for kernel in (kernels.softmax, kernels.log_softmax, kernels.log_normaliser):
+            kernel(x)
+        kernels.masked_softmax(x, x > 0, x[:, 0])
+        kernels.soft_cross_entropy(x, x)
 
 
 def _legs_scan(dtype: str) -> None:

@@ -79,8 +79,9 @@ def fenchel_young_loss(
         If ``x`` is no real array, ``target`` holds neither integers nor floats, or ``where`` is not boolean.
     ValueError
         If ``mapping`` is unknown, ``alpha`` below 1 or given beside another mapping than entmax, a class not in
-        0..n - 1, a distribution has a negative entry, ``axis`` is out of range, the temperature not positive, or shapes
-        do not fit. In lazy, traced and torch arrays, whose values are not looked at, wrong targets make their rows NaN.
+        0..n - 1, a distribution has a negative entry, ``axis`` is out of range, the temperature not positive and
+        finite, or shapes do not fit. In lazy, traced and torch arrays, whose values are not looked at, wrong targets
+        make their rows NaN.
 
     Notes
     -----

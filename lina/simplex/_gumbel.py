@@ -52,7 +52,7 @@ def gumbel_max(x: Any, *, axis: int = -1, where: Any = None, temperature: Any = 
     TypeError
         If ``x`` is no real array, or ``where`` not boolean.
     ValueError
-        If ``axis`` is out of range, the temperature not positive, or shapes do not fit.
+        If ``axis`` is out of range, the temperature not positive and finite, or shapes do not fit.
 
     Notes
     -----
@@ -112,7 +112,7 @@ def gumbel_softmax(
     TypeError
         If ``x`` is no real array, or ``where`` not boolean.
     ValueError
-        If ``axis`` is out of range, the temperature not positive, or shapes do not fit.
+        If ``axis`` is out of range, the temperature not positive and finite, or shapes do not fit.
 
     Notes
     -----

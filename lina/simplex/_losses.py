@@ -271,9 +271,9 @@ def assemble(xp: Any, x: Any, axis: int, counted: Any, value: Any, gradient: Any
             value = xp.sum(value) / count if reduction == "mean" else xp.sum(value)
     if gradient is None:
         return value
-    gradient = gradient if heat is None else gradient / heat[:, None]
-    gradient = gradient if counted is None else xp.where(counted, gradient, 0.0)
-    with quiet(x):
+    with quiet(x):  # of a quotient out of range
+        gradient = gradient if heat is None else gradient / heat[:, None]
+        gradient = gradient if counted is None else xp.where(counted, gradient, 0.0)
         gradient = gradient / count if reduction == "mean" else gradient
     return value, from_rows(xp, gradient, tuple(x.shape), axis)
 

@@ -99,11 +99,13 @@ def threshold(
     """Return (tau, support) of p^power = max(power x / temperature - tau, 0): the largest entry is in every support."""
     top = xp.max(x if mask is None else xp.where(mask, x, -math.inf), axis=axis, keepdims=True)
     top, height = over_temperature(xp, top, temperature, axis), xp.max(p, axis=axis, keepdims=True)
-    if power is not None:
-        finite = xp.isfinite(top)
-        top = xp.where(finite, xp.where(finite, top, 0.0) * power, top)
-        height = xp.where(height == 0, 1.0, height) ** power  # 0 only in a row left out altogether, where tau is -inf
-    return xp.squeeze(top - height, axis=axis), xp.sum(xp.astype(p != 0, xp.int64), axis=axis)
+    with quiet(x):  # of a tau out of range
+        if power is not None:
+            finite = xp.isfinite(top)
+            top = xp.where(finite, xp.where(finite, top, 0.0) * power, top)
+            # 0 only in a row left out altogether, where tau is -inf
+            height = xp.where(height == 0, 1.0, height) ** power
+        return xp.squeeze(top - height, axis=axis), xp.sum(xp.astype(p != 0, xp.int64), axis=axis)
 
 
 def project_rows(xp: Any, x: Any, radius: Any) -> Any:
@@ -160,7 +162,7 @@ def project_simplex_vjp(p: Any, cotangent: Any, *, axis: int = -1) -> Any:
     array([ 0.5, -0.5,  0. ])
     """
     xp, p, cotangent = open_pair(p, cotangent)
-    return centred(xp, p > 0, cotangent, check_axis(p, axis, "p"))
+    return support_centred(xp, p, cotangent, check_axis(p, axis, "p"))
 
 
 def project_simplex_jvp(p: Any, tangent: Any, *, axis: int = -1) -> Any:
@@ -169,6 +171,11 @@ def project_simplex_jvp(p: Any, tangent: Any, *, axis: int = -1) -> Any:
     Parameters and result are those of `project_simplex_vjp`.
     """
     return project_simplex_vjp(p, tangent, axis=axis)
+
+
+def support_centred(xp: Any, p: Any, g: Any, axis: int) -> Any:
+    """Return g - mean(g) over the support p > 0, NaN where ``p`` is, and 0 elsewhere."""
+    return xp.where(p > 0, centred(xp, p > 0, g, axis), 0.0 * p)
 
 
 def centred(xp: Any, support: Any, g: Any, axis: int) -> Any:

@@ -15,8 +15,12 @@ from lina._core.kernels import kernel
 
 # A kernel takes seconds to compile on its first call: below this many entries the body is done earlier.
 WORTH_COMPILING = 4096
-# Root finding without a kernel takes milliseconds for the smallest rows.
-_WORTH_COMPILING_ROOTS = 256
+# Root finding without a kernel takes milliseconds for the smallest rows, and a projection without one sorts.
+_LEAST = {"entmax": 256, "project_simplex": 2048}
+# A call of a registered torch operation costs as much as the body on so many entries, its gradient included.
+_WORTH_REGISTERING = 1 << 14
+# Rows up to this length are shorter than what numpy spends on the start of each.
+_SHORT = 32
 
 
 def open_real(**arrays: Any) -> tuple[Any, ...]:
@@ -137,7 +141,7 @@ def per_row(xp: Any, value: Any, x: Any, axis: int, name: str, allowed: Callable
     except (ValueError, RuntimeError):
         found = tuple(value.shape)
         raise ValueError(f"{name} must broadcast to {shape} or have the shape {without}, got shape {found}") from None
-    right = allowed(spread)
+    right = allowed(spread) & xp.isfinite(spread)
     if not is_lazy(spread) and not is_torch(spread) and not bool(xp.all(right)):
         raise ValueError(f"{name} must be {wanted}, got {int(xp.sum(xp.astype(~right, xp.int64)))} other entries")
     return xp.where(right, spread, math.nan)
@@ -197,8 +201,11 @@ def _device(x: Any) -> Any:
 
 def worth_calling(operation: str, xp: Any, x: Any) -> Callable[..., Any] | None:
     """Return the kernel of ``operation`` where there is one and ``x`` is large enough for its compilation to pay."""
-    least = _WORTH_COMPILING_ROOTS if operation == "entmax" else WORTH_COMPILING
-    return kernel(operation, xp) if is_torch(x) or math.prod(x.shape) >= least else None
+    if is_torch(x):
+        least = _WORTH_REGISTERING if operation == "masked_softmax" else 0
+    else:
+        least = _LEAST.get(operation, WORTH_COMPILING)
+    return kernel(operation, xp) if math.prod(x.shape) >= least else None
 
 
 def detach(x: Any) -> Any:
@@ -223,8 +230,20 @@ def quiet(x: Any = None) -> Any:
 
 
 def largest(xp: Any, x: Any) -> Any:
-    """Return the largest entry of each row, (rows, 1)."""
-    return xp.max(detach(x), axis=-1, keepdims=True)
+    """Return the largest entry of each row, (rows, 1), NaN where there is one."""
+    own = kernel("largest", xp)
+    return xp.max(detach(x), axis=-1, keepdims=True) if own is None else own(x)
+
+
+def numpy_largest(x: np.ndarray) -> np.ndarray:
+    """Return the same entry by entry where rows are short: numpy's own maximum starts anew for each of them."""
+    n = x.shape[-1]
+    if n > _SHORT or x.size < 16 * n * n:
+        return np.max(x, axis=-1, keepdims=True)
+    top = x[..., 0].copy()
+    for j in range(1, n):
+        np.maximum(top, x[..., j], out=top)
+    return top[..., None]
 
 
 def places(xp: Any, rows: Any) -> Any:
@@ -243,8 +262,7 @@ def tempered(xp: Any, x: Any, temperature: Any) -> Any:
     """Return the rows (x - largest) / temperature, which a shift of x does not change; ``x`` itself for a number 1."""
     if temperature is None:
         return x
-    with quiet(x):
-        return divided(xp, offset(xp, x, largest(xp, x)), temperature[:, None])
+    return divided(xp, offset(xp, x, largest(xp, x)), temperature[:, None])
 
 
 def divided(xp: Any, x: Any, divisor: Any) -> Any:
@@ -255,7 +273,8 @@ def divided(xp: Any, x: Any, divisor: Any) -> Any:
     own = kernel("divided", xp)
     if own is not None:
         return own(x, divisor)
-    return divided_body(xp, x, divisor) if is_lazy(x) or is_lazy(divisor) else x / divisor
+    with quiet(x):  # of a quotient out of range
+        return divided_body(xp, x, divisor) if is_lazy(x) or is_lazy(divisor) else x / divisor
 
 
 def divided_body(xp: Any, x: Any, divisor: Any) -> Any:

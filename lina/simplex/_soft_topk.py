@@ -76,8 +76,8 @@ def soft_topk(
     TypeError
         If ``x`` is no real array, ``k`` or ``axis`` no int, or ``where`` not boolean.
     ValueError
-        If ``k`` or ``axis`` is out of range, ``regularizer`` unknown, the temperature not positive, or shapes do not
-        fit.
+        If ``k`` or ``axis`` is out of range, ``regularizer`` unknown, the temperature not positive and finite, or
+        shapes do not fit.
 
     Notes
     -----

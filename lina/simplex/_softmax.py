@@ -51,8 +51,8 @@ def softmax(x: Any, *, axis: int = -1, where: Any = None, temperature: Any = 1.0
         If ``x`` is no dense array of real numbers, or ``where`` is not boolean.
     ValueError
         If ``x`` has no dimension or no entry along ``axis``, ``axis`` is out of range, ``where`` or ``temperature``
-        does not broadcast, or ``temperature`` is not positive. In a lazy, traced or torch array of temperatures,
-        whose values are not looked at, such entries make their rows NaN.
+        does not broadcast, or ``temperature`` is not positive and finite. In a lazy, traced or torch array of
+        temperatures, whose values are not looked at, such entries make their rows NaN.
 
     Notes
     -----

@@ -52,7 +52,8 @@ def taylor_softmax(x: Any, order: int = 2, *, axis: int = -1, where: Any = None,
     TypeError
         If ``x`` is no real array, ``order`` or ``axis`` no int, or ``where`` not boolean.
     ValueError
-        If ``order`` is odd or out of range, ``axis`` out of range, the temperature not positive, or shapes do not fit.
+        If ``order`` is odd or out of range, ``axis`` out of range, the temperature not positive and finite, or shapes
+        do not fit.
 
     Notes
     -----

@@ -21,6 +21,7 @@ from lina.simplex._rows import (
     detach,
     is_torch,
     largest,
+    numpy_largest,
     offset,
     open_real,
     over_rows,
@@ -75,7 +76,7 @@ def topk_softmax(
     TypeError
         If ``x`` is no real array, ``k`` or ``axis`` no int, or ``where`` not boolean.
     ValueError
-        If ``k`` or ``axis`` is out of range, the temperature not positive, or shapes do not fit.
+        If ``k`` or ``axis`` is out of range, the temperature not positive and finite, or shapes do not fit.
 
     Notes
     -----
@@ -143,7 +144,7 @@ def topp_softmax(
     TypeError
         If ``x`` is no real array, ``p`` no number, ``axis`` no int, or ``where`` not boolean.
     ValueError
-        If ``p`` or ``axis`` is out of range, the temperature not positive, or shapes do not fit.
+        If ``p`` or ``axis`` is out of range, the temperature not positive and finite, or shapes do not fit.
 
     Notes
     -----
@@ -209,7 +210,7 @@ def threshold_softmax(
     TypeError
         If ``x`` is no real array, ``threshold`` no number, ``axis`` no int, or ``where`` not boolean.
     ValueError
-        If ``threshold`` or ``axis`` is out of range, the temperature not positive, or shapes do not fit.
+        If ``threshold`` or ``axis`` is out of range, the temperature not positive and finite, or shapes do not fit.
 
     Notes
     -----
@@ -250,7 +251,8 @@ def _truncated(
     if not return_threshold:
         return p
     inside = p != 0
-    least = xp.min(xp.where(inside, x, math.inf), axis=axis, keepdims=True)
+    least = xp.where(xp.isnan(p), math.nan, xp.where(inside, x, math.inf))
+    least = xp.min(least, axis=axis, keepdims=True)
     least = xp.where(xp.any(inside, axis=axis, keepdims=True), least, -math.inf)  # of a row left out altogether
     tau = xp.squeeze(over_temperature(xp, least, temperature, axis), axis=axis)
     return p, tau, xp.sum(xp.astype(inside, xp.int64), axis=axis)
@@ -305,10 +307,9 @@ def _keep_topp(xp: Any, x: Any, p: float) -> Any:
 
 def _keep_above(xp: Any, x: Any, threshold: float, relative: bool) -> Any:
     """Return which entries have a probability of at least ``threshold``, or of that share of the largest one."""
-    z = offset(xp, x, largest(xp, x))
-    e = xp.exp(z)
-    level = threshold if relative else threshold * xp.sum(e, axis=-1, keepdims=True)
-    return ~(e < level) | (z == 0)
+    p = softmax_rows(xp, x)
+    top = largest(xp, p)  # which always stays
+    return ~(p < (threshold * top if relative else xp.where(top < threshold, top, threshold)))
 
 
 def numpy_kth_largest(z: Any, k: int) -> Any:
@@ -322,6 +323,6 @@ def numpy_keep_topk(z: Any, k: int) -> Any:
     place = z.shape[-1] - k
     parts = np.partition(z, place, axis=-1)
     edge = parts[..., place : place + 1]
-    if not np.any(parts[..., :place].max(axis=-1, keepdims=True) == edge):  # no ties beyond the edge
+    if not np.any(numpy_largest(parts[..., :place]) == edge):  # no ties beyond the edge
         return ~(z < edge)
     return first_largest(numpy_namespace, z, edge, k)

@@ -13,7 +13,7 @@ from lina._core.array import to_numpy
 from lina.simplex._entmax.body import entmax_body
 from lina.simplex._entmax.gradient import alpha_direction, support_weights
 from lina.simplex._entmax.public import entmax_rows
-from lina.simplex._project_simplex import centred, project_rows, project_rows_body
+from lina.simplex._project_simplex import project_rows, project_rows_body, support_centred
 from lina.simplex._rows import divided_body, largest, offset, worth_calling
 from lina.simplex._softmax import masked_softmax as masked_softmax_body
 from lina.simplex._softmax import weighted_centred
@@ -62,7 +62,7 @@ def _like_first(x: torch.Tensor, *_: Any) -> torch.Tensor:
 def _centre_forward(p: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
     fast = worth_calling("project_simplex_backward", numpy_namespace, to_numpy(p)) if p.device.type == "cpu" else None
     if fast is None:
-        return centred(torch_namespace, p > 0, g, -1).contiguous()
+        return support_centred(torch_namespace, p, g, -1).contiguous()
     rows = (-1, p.shape[-1])
     return torch.from_numpy(fast(to_numpy(p.reshape(rows)), to_numpy(g.reshape(rows)))).reshape(p.shape)
 

@@ -17,6 +17,9 @@ from lina.simplex._truncated_softmax import first_largest, numpy_keep_topk, nump
 from lina.torch._op import register_op
 from lina.torch.simplex import known
 
+# A call of a registered operation costs as much as a sort of so many entries.
+_WORTH_REGISTERING = 4096
+
 
 def _kth_forward(z: torch.Tensor, k: int) -> torch.Tensor:
     if z.device.type == "cpu":  # numpy selects, where torch sorts
@@ -49,7 +52,11 @@ def kth_largest(z: torch.Tensor, k: int) -> torch.Tensor:
 
 def keep_topk(z: torch.Tensor, k: int) -> torch.Tensor:
     """Return which entries are NaN or the ``k`` < n largest of their rows, the first ones of equal entries."""
-    return _keep_topk(z.detach(), k)
+    z = z.detach()
+    if z.numel() >= _WORTH_REGISTERING:
+        return _keep_topk(z, k)
+    order = torch.sort(z, dim=-1, descending=True, stable=True).indices
+    return torch.isnan(z).scatter(-1, order[..., :k], True)
 
 
 def _entropy_forward(z: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

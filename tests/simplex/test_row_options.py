@@ -102,6 +102,15 @@ def test_each_row_has_its_own_temperature():
     )
 
 
+@pytest.mark.parametrize(("name", "function"), EACH)
+def test_an_infinite_option_is_refused_in_an_array_too(name, function):
+    for shape in ((2, 4), (2000, 4)):
+        option = np.ones(shape[:1])
+        option[1] = np.inf
+        with pytest.raises(ValueError, match=f"{name} must be .*finite.*, got 1 other entries"):
+            function(np.ones(shape), option, -1)
+
+
 def test_a_shape_that_is_neither_is_named():
     with pytest.raises(ValueError, match=r"temperature must broadcast to \(2, 1\) or have the shape \(2,\), got shape"):
         softmax(np.ones((2, 3)), temperature=np.ones(3))

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from lina.simplex import (
+    cross_entropy,
+    entmax,
     project_capped_simplex,
     project_l1_ball,
     project_simplex,
     project_sparse_simplex,
     softmax,
+    sparsemax,
     threshold_softmax,
     topk_softmax,
     topp_softmax,
@@ -111,8 +114,30 @@ def test_thresholds_of_truncated_mappings_on_masks_infinities_and_nan():
     x = np.array([[1.0, NAN, 2.0], [0.0, 1.0, 2.0], [INF, 0.0, 1.0], [NAN, 0.0, 1.0], [-INF] * 3])
     mask = np.array([[True, False, True], [False] * 3, [True] * 3, [True] * 3, [True] * 3])
     _, tau, support = topp_softmax(x, 0.6, where=mask, return_threshold=True)
-    np.testing.assert_array_equal(tau, [2.0, -INF, INF, NAN, -INF])
+    np.testing.assert_array_equal(tau, [2.0, -INF, INF, NAN, NAN])
     assert support[:3].tolist() == [1, 0, 1]
+
+
+def test_a_row_without_an_entry_above_minus_infinity_has_no_threshold():
+    x = np.array([[-INF] * 4, [1.0, 2.0, 3.0, 0.0]])
+    for mapping in (*TRUNCATED.values(), sparsemax, project_simplex):
+        _, tau, _ = mapping(x, return_threshold=True)
+        assert np.isnan(tau).tolist() == [True, False]
+
+
+def test_thresholds_out_of_range_warn_of_nothing():
+    x = np.array([1e308, -1e308, 0.0])
+    for mapping in (topk_softmax, project_sparse_simplex):
+        mapping(x, 3, return_threshold=True)
+    topk_softmax(x, 3, temperature=1e-300, return_threshold=True)
+    for mapping in (sparsemax, entmax):
+        mapping(x, temperature=1e-300, return_threshold=True)
+    low = np.array([-1e308, -1e308])
+    assert project_simplex(low, 1.7e308, return_threshold=True)[1] == -INF
+    assert project_sparse_simplex(low, 2, 1.7e308, return_threshold=True)[1] == -INF
+    project_l1_ball(x, 1.7e308, return_threshold=True)
+    _, gradient = cross_entropy(x, 1, temperature=1e-320, return_gradient=True)
+    assert not np.isnan(gradient).any()
 
 
 @pytest.mark.torch

@@ -12,6 +12,7 @@ from lina.simplex import (  # noqa: E402
     entmax_vjp,
     project_capped_simplex,
     project_capped_simplex_vjp,
+    project_simplex,
     soft_topk,
     softmax,
     softmax_vjp,
@@ -187,6 +188,29 @@ def test_a_gradient_that_is_infinite_where_entries_are_left_out_does_no_harm(map
     assert (found[~mask] == 0).all()
     assert torch.isfinite(found).all()
     assert found[mask].abs().sum() > 0
+
+
+@pytest.mark.parametrize("size", [(5, 8), BIG, (300, 90), (6000, 3)])
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        lambda x, m: softmax(x, where=m),
+        lambda x, m: softmax(x, where=m, temperature=torch.full((len(x),), 0.7, dtype=x.dtype)),
+        *(lambda x, m, alpha=alpha: entmax(x, alpha, where=m) for alpha in (1.0, 1.3, 1.5, 2.0, 3.0)),
+        lambda x, m: project_simplex(x, where=m),
+    ],
+)
+def test_a_row_that_is_nan_has_no_gradient(mapping, size):
+    x, mask = tensor(*size), torch.ones(size, dtype=torch.bool)
+    mask[2, 0], mask[3, 0] = False, False
+    with torch.no_grad():
+        x[2, 1], x[4] = torch.nan, -torch.inf
+    (found,) = torch.autograd.grad(mapping(x, mask), x, tensor(*size, seed=2).detach())
+    assert found[2, 1:].isnan().all()
+    assert found[4].isnan().all()
+    others = [i for i in range(len(x)) if i not in (2, 4)]
+    assert torch.isfinite(found[others]).all()
+    assert (found[~mask] == 0).all()
 
 
 @pytest.mark.parametrize("size", [(5, 8), BIG])

@@ -7,7 +7,7 @@ sum of w: nothing cancels for alpha to 1, where phi is 1/2 (Correia et al., EMNL
 
 from typing import Any
 
-from lina.simplex._project_simplex import centred, open_pair
+from lina.simplex._project_simplex import open_pair, support_centred
 from lina.simplex._rows import check_axis, from_rows, over_temperature, per_row
 from lina.simplex._softmax import weighted_centred
 
@@ -37,7 +37,7 @@ def sparsemax_vjp(p: Any, cotangent: Any, *, axis: int = -1, temperature: Any = 
     """
     xp, p, g = open_pair(p, cotangent)
     axis = check_axis(p, axis, "p")
-    return over_temperature(xp, centred(xp, p > 0, g, axis), temperature, axis)
+    return over_temperature(xp, support_centred(xp, p, g, axis), temperature, axis)
 
 
 def sparsemax_jvp(p: Any, tangent: Any, *, axis: int = -1, temperature: Any = 1.0) -> Any:
@@ -134,8 +134,8 @@ def _excess(xp: Any, alpha: Any, p: Any, axis: int) -> Any:
 
 
 def support_weights(xp: Any, p: Any, e: Any) -> Any:
-    """Return s = p^(1 - e) where p > 0, and 0 elsewhere."""
-    return xp.where(p > 0, xp.where(p > 0, p, 1.0) ** (1 - e), 0.0)
+    """Return s = p^(1 - e) where p > 0, NaN where p is, and 0 elsewhere."""
+    return xp.where(p > 0, xp.where(p > 0, p, 1.0) ** (1 - e), 0.0 * p)
 
 
 def alpha_direction(xp: Any, p: Any, e: Any, weights: Any, axis: int) -> Any:

@@ -51,8 +51,8 @@ def sparsemax(
         If ``x`` is no dense array of real numbers, or ``where`` is not boolean.
     ValueError
         If ``x`` has no dimension or no entry along ``axis``, ``axis`` is out of range, ``where`` or ``temperature``
-        does not broadcast, or ``temperature`` is not positive. In a lazy, traced or torch array of temperatures,
-        whose values are not looked at, such entries make their rows NaN.
+        does not broadcast, or ``temperature`` is not positive and finite. In a lazy, traced or torch array of
+        temperatures, whose values are not looked at, such entries make their rows NaN.
 
     Notes
     -----
@@ -124,8 +124,8 @@ def entmax(
         If ``x`` is no dense array of real numbers, or ``where`` is not boolean.
     ValueError
         If ``x`` has no dimension or no entry along ``axis``, ``axis`` is out of range, ``where``, ``alpha`` or
-        ``temperature`` does not broadcast, ``alpha`` is below 1 or ``temperature`` not positive. In lazy, traced or
-        torch arrays of these, whose values are not looked at, such entries make their rows NaN.
+        ``temperature`` does not broadcast, ``alpha`` is below 1 or ``temperature`` not positive and finite. In lazy,
+        traced or torch arrays of these, whose values are not looked at, such entries make their rows NaN.
 
     Notes
     -----

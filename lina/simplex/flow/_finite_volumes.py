@@ -88,8 +88,9 @@ class FiniteVolumes:
                 return None
             p, size = p - step, float(np.max(np.abs(step)))
             scale = float(np.max(np.abs(p)))
-            # converged, or at the rounding of the residual
-            if self.linear or size <= 1e-13 * scale or (size <= 1e-10 * scale and size > last / 4):
+            # converged, or at the rounding of the residual; linear equations, too, want a second step where the first
+            # guess is so far off that its residual takes digits from the mass
+            if size <= 1e-13 * scale or (size <= 1e-10 * scale and size > last / 4):
                 field = self.energy.convolved(p if past is None else (p + past) / 2)
                 return Outcome(p, [each[0] for each in self.fluxes(p, field)], field)
             last = size

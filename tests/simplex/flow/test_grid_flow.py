@@ -280,6 +280,38 @@ def test_a_weak_entropy_beside_a_nonlinear_diffusion_costs_no_more_steps():
     assert h * np.sum(np.abs(with_it.density[-1] - without.density[-1])) < 2 * h
 
 
+@pytest.mark.parametrize(
+    ("n", "steepness", "times"), [(200, 1e14, [0, 1, 100]), (50, 1e10, [0, 100]), (1000, 1e10, [0, 100])]
+)
+def test_a_potential_of_any_slope_is_followed_down(n, steepness, times):
+    # the first guess is off by so much that its residual has no digit of the mass
+    x, h = line(n, -3, 3)
+    rise = steepness * np.maximum(abs(x) - 1, 0) ** 2 + x
+    energy = Entropy() + Potential(lambda x: steepness * np.maximum(abs(x) - 1, 0) ** 2 + x)
+    expected = 6 * np.exp(-rise) / np.sum(np.exp(-rise)) / h
+    for order in (1, 2):
+        flow = grid_flow(energy, np.ones(n), times, domain=(-3, 3), order=order)
+        assert flow.status == "converged"
+        assert flow.mass_error < 1e-14
+        assert falls(flow.energy)
+        np.testing.assert_allclose(flow.density[-1], expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_steep_potential_on_a_plane_is_followed_down():
+    energy = Entropy() + Potential(lambda x: 1e12 * np.maximum(np.linalg.norm(x, axis=-1) - 1, 0) ** 2 + x[..., 0])
+    flow = grid_flow(energy, np.ones((30, 30)), [0, 1, 100], domain=((-3, 3), (-3, 3)))
+    assert flow.status == "converged"
+    assert flow.mass_error < 1e-14
+    assert falls(flow.energy)
+
+
+def test_a_strong_diffusion_levels_a_density_without_losing_mass():
+    start = np.where(np.arange(300) < 50, 1.0, 0.0)
+    flow = grid_flow(1e13 * Entropy(), start, [0, 1, 100], domain=(-1, 1))
+    assert flow.status == "converged"
+    np.testing.assert_allclose(flow.density[-1], 1 / 6, rtol=1e-12)
+
+
 @pytest.mark.parametrize("weight", [1e-300, 5e-324])
 def test_an_entropy_of_any_weight_warns_of_nothing(weight):
     x, _ = line(50, -2, 2)
