@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lina import hippo as hippo
     from lina import linalg as linalg
+    from lina import rope as rope
     from lina import simplex as simplex
     from lina import ssm as ssm
     from lina._core.store import load as load
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_ROOMS = ("hippo", "linalg", "simplex", "ssm", "torch")
+_ROOMS = ("hippo", "linalg", "rope", "simplex", "ssm", "torch")
 _NAMES = {
     "get_threads": "lina._core.threads",
     "load": "lina._core.store",
@@ -27,7 +28,7 @@ _NAMES = {
     "set_threads": "lina._core.threads",
 }
 
-__all__ = ["__version__", "get_threads", "hippo", "linalg", "load", "save", "set_threads", "simplex", "ssm"]
+__all__ = ["__version__", "get_threads", "hippo", "linalg", "load", "rope", "save", "set_threads", "simplex", "ssm"]
 
 
 def __getattr__(name: str) -> Any:
