@@ -4,6 +4,10 @@ The functions of the other rooms find their operations by themselves when they a
 """
 
 from lina.torch._op import register_op
+from lina.torch.attention.cache import RotaryCache
+from lina.torch.attention.decode import decode_attention
+from lina.torch.attention.extrapolated import extrapolated_attention
+from lina.torch.attention.merge import merge_attention
 from lina.torch.layers.block import ResidualBlock
 from lina.torch.layers.convert import LayerConversion, to_diagonal_layer, to_rational_layer
 from lina.torch.layers.layer import StateSpaceLayer
@@ -21,9 +25,13 @@ __all__ = [
     "LayerConversion",
     "LegSMemory",
     "ResidualBlock",
+    "RotaryCache",
     "SequenceClassifier",
     "SequenceModel",
     "StateSpaceLayer",
+    "decode_attention",
+    "extrapolated_attention",
+    "merge_attention",
     "parameter_groups",
     "register_op",
     "to_diagonal_layer",

@@ -1,0 +1,1 @@
+"""Attention with rotary positions beyond the trained length: prefill, decoding, and the merge that both are made of."""
