@@ -301,12 +301,13 @@ def relative_difference(Lambda, C, r, fraction):
     angles = np.concatenate([np.angle(Lambda) + k * (1 - r) for k in (-2, -1, -0.5, -0.2, 0, 0.2, 0.5, 1, 2)])
     difference = largest = 0
     with mpmath.workdps(40):
-        a = [mpmath.mpf(float(x)) for x in (*fraction.a[::-1], 1)]
-        b = [mpmath.mpf(float(x)) for x in fraction.b[::-1]]
+        a = [mpmath.mpf(float(x)) for x in (1, *fraction.a)]
+        b = [mpmath.mpf(float(x)) for x in fraction.b]
         poles, weights = ([mpmath.mpc(complex(x)) for x in (*v, *v.conj())] for v in (Lambda, C))
         for angle in angles:
             z = mpmath.expj(-mpmath.mpf(float(angle)))
             exact = sum(w / (1 - pole * z) for w, pole in zip(weights, poles, strict=True))
-            difference = max(difference, abs(mpmath.polyval(b, z) / mpmath.polyval(a, z) - exact))
+            numerator, denominator = (sum(c * z**k for k, c in enumerate(v)) for v in (b, a))
+            difference = max(difference, abs(numerator / denominator - exact))
             largest = max(largest, abs(exact))
     return float(difference / largest)
