@@ -32,7 +32,7 @@ def random_positions(
 
     Returns
     -------
-    positions : numpy array, shape (*batch, N)
+    positions : numpy array, shape (..., N)
         int64 for "subset", float64 for "stretched".
 
     Raises
@@ -205,7 +205,7 @@ def hybrid_layers(
 
 
 def normalise_keys(k: Any) -> Any:
-    """Return keys of length 1, with which logits q . k / |k| need no 1 / sqrt(d) and extrapolate better.
+    """Return keys of length 1, with which logits q . k / norm(k) need no 1 / sqrt(d) and extrapolate better.
 
     Parameters
     ----------
