@@ -59,17 +59,22 @@ class _Circle:
 
 
 def _outputs(a: torch.Tensor, b: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    if not in_blocks(u, a, b) or followed(a, b, u):
+    if followed(a, b, u):
         return _Circle(a, b, u.shape[-1]).outputs(u)
+    y = _by_blocks(a, b, u) if in_blocks(u, a, b) else _Circle(a, b, u.shape[-1]).outputs(u)
+    if not sum_is_finite(torch_namespace, y):
+        for name, x in (("a", a), ("b", b), ("u", u)):
+            check_finite(torch_namespace, x, name)
+        check_overflow(torch_namespace, y, "u or b")
+    return y
+
+
+def _by_blocks(a: torch.Tensor, b: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     y = torch.empty_like(u)
     for channels, parts in blocks(u):
         circle = _Circle(a[0, channels], b[0, channels], u.shape[-1])
         for part in parts:
             y[part, channels] = circle.outputs(u[part, channels])
-    if not sum_is_finite(torch_namespace, y):
-        for name, x in (("a", a), ("b", b), ("u", u)):
-            check_finite(torch_namespace, x, name)
-        check_overflow(torch_namespace, y, "u or b")
     return y
 
 

@@ -95,3 +95,13 @@ def test_bad_input_is_named():
         rational_filter(a, b[:, :3], u)
     with pytest.raises(TypeError):
         rational_filter(a, b, u.numpy())
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 9), (2, 1, 3, 9)])
+@pytest.mark.parametrize("name", ["a", "b", "u"])
+def test_what_is_not_finite_is_named(shape, name):
+    a, b, _ = draws((), 3, 4, 9)
+    tensors = {"a": a, "b": torch.stack([b, b]) if len(shape) == 4 else b, "u": torch.ones(shape, dtype=torch.float64)}
+    tensors[name][..., 0, 1] = torch.nan
+    with pytest.raises(ValueError, match=f"{name} must be finite"):
+        rational_filter(**tensors)
