@@ -311,14 +311,27 @@ def from_numpy(values: np.ndarray, like: Any) -> Any:
     return xp.asarray(values.astype(dtype_name(like)), device=where)
 
 
+def check_int(value: Any, name: str) -> int:
+    """Return ``value`` as an int; truth values are none."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}") from None
+
+
+def check_count(value: Any, name: str, least: int = 1) -> int:
+    """Return ``value`` as an int of at least ``least``."""
+    number = check_int(value, name)
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    return number
+
+
 def check_rank(k: Any, limit: int, name: str = "k", what: str = "min(m, n)") -> int:
     """Return ``k`` as an int in 1..limit, which is ``what``."""
-    try:
-        if isinstance(k, (bool, np.bool_)):
-            raise TypeError
-        value = operator.index(k)
-    except TypeError:
-        raise TypeError(f"{name} must be an int, got {type(k).__name__}") from None
+    value = check_int(k, name)
     if not 1 <= value <= limit:
         raise ValueError(f"{name} must be in 1..{what} = 1..{limit}, got {value}")
     return value

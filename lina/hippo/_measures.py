@@ -1,12 +1,11 @@
 """The measures: which there are, how their coefficients are scaled, and the numbers that their matrices share."""
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, refuse_gradient
+from lina._core.array import check_count, check_option, refuse_gradient
 
 MEASURES = ("legs", "legt", "lagt", "glagt", "fout", "foud", "fourier_legs")
 SCALINGS = ("paper", "orthonormal", "lmu")
@@ -27,14 +26,7 @@ def check_namespace(xp: Any) -> None:
 
 def check_order(N: Any, smallest: int = 1, name: str = "N") -> int:
     """Return ``N`` as an int of at least ``smallest``."""
-    try:
-        if isinstance(N, (bool, np.bool_)):
-            raise TypeError
-        value = operator.index(N)
-    except TypeError:
-        raise TypeError(f"{name} must be an int, got {type(N).__name__}") from None
-    if value < smallest:
-        raise ValueError(f"{name} must be at least {smallest}, got {value}")
+    value = check_count(N, name, smallest)
     if value >= 2**53:
         raise ValueError(f"{name} must be below 2^53, got {value}")
     return value

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lina._core.array import open_door
-from lina.rope._checks import check_whole
+from lina.rope._checks import check_count
 from lina.rope._rotate import rotate
 from lina.rope._scaling import RotaryScaling
 
@@ -34,7 +34,7 @@ def grid_positions(*shape: int) -> np.ndarray:
     >>> grid_positions(2, 2).tolist()
     [[0, 0], [0, 1], [1, 0], [1, 1]]
     """
-    lengths = [check_whole(n, "shape") for n in shape]
+    lengths = [check_count(n, "shape") for n in shape]
     if not lengths:
         raise ValueError("shape must have at least one length, got none")
     axes = np.meshgrid(*[np.arange(n, dtype=np.int64) for n in lengths], indexing="ij")

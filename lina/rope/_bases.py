@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lina._core.array import check_finite, dtype_name, is_lazy, open_door
-from lina.rope._checks import check_above, check_even, check_whole
+from lina.rope._checks import check_above, check_count, check_even
 from lina.rope._frequencies import rotary_frequencies
 
 
@@ -53,10 +53,10 @@ def complementary_bases(candidates: Sequence[float], count: int, *, head_dim: in
     bases = [check_above(base, "candidates", 1) for base in candidates]
     if len(set(bases)) < len(bases):
         raise ValueError(f"candidates must be different, got {bases}")
-    wanted, dim = check_whole(count, "count"), check_even(head_dim, "head_dim")
+    wanted, dim = check_count(count, "count"), check_even(head_dim, "head_dim")
     if wanted > len(bases):
         raise ValueError(f"count must be at most the {len(bases)} candidates, got {wanted}")
-    distances = np.arange(check_whole(length, "length"))[:, None]
+    distances = np.arange(check_count(length, "length"))[:, None]
     waves = np.stack([np.cos(distances * rotary_frequencies(dim, base)).mean(axis=-1) for base in bases])
     chosen, cover = [0], waves[0]
     while len(chosen) < wanted:

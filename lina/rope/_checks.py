@@ -1,26 +1,13 @@
 """Checks of the numbers that the functions of the room are given."""
 
 import math
-import operator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
+from lina._core.array import check_count as check_count  # the other files of the room take it from here
 from lina._core.array import refuse_gradient, to_numpy
-
-
-def check_whole(value: Any, name: str, smallest: int = 1) -> int:
-    """Return ``value`` as an int of at least ``smallest``."""
-    try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an int, got {type(value).__name__}") from None
-    if number < smallest:
-        raise ValueError(f"{name} must be at least {smallest}, got {number}")
-    return number
 
 
 def check_above(value: Any, name: str, limit: float, *, allow_equal: bool = False) -> float:
@@ -40,7 +27,7 @@ def check_above(value: Any, name: str, limit: float, *, allow_equal: bool = Fals
 
 def check_even(value: Any, name: str) -> int:
     """Return ``value`` as an even int of at least 2: coordinates rotate in pairs."""
-    number = check_whole(value, name, 2)
+    number = check_count(value, name, 2)
     if number % 2:
         raise ValueError(f"{name} must be even, got {number}")
     return number

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lina.rope._checks import check_above, check_positions, check_whole
+from lina.rope._checks import check_above, check_count, check_positions
 
 LOGIT_SCALES = ("yarn", "log_n", "log_n_clipped")
 LogitScale = str | float | Callable[[np.ndarray], Any] | None
@@ -54,7 +54,7 @@ def log_n_scale(positions: Any, original_length: Any, *, clipped: bool = True) -
     >>> log_n_scale([15, 255, 65535], 256, clipped=False)
     array([0.5, 1. , 2. ])
     """
-    length = check_whole(original_length, "original_length", 2)
+    length = check_count(original_length, "original_length", 2)
     scales = np.log(check_positions(positions) + 1) / math.log(length)
     return np.maximum(scales, 1.0) if clipped else scales
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from lina._core.array import check_option
-from lina.rope._checks import check_above, check_whole
+from lina.rope._checks import check_above, check_count
 from lina.rope._schedules import SCHEDULES
 
 REQUIRED = object()
@@ -66,7 +66,7 @@ def _checked(kind: str, values: dict[str, Any], original_length: int, pairs: int
         least = 0.0 if kind == "leaky_rerope" else 1.0  # below 1 it stretches distances: for training
         out["factor"] = check_above(values["factor"], "factor", least, allow_equal=kind != "leaky_rerope")
     if "group" in values:
-        out["group"] = check_whole(values["group"], "group")
+        out["group"] = check_count(values["group"], "group")
     if "exponent" in values:
         out["exponent"] = check_above(values["exponent"], "exponent", 0, allow_equal=True)
     if "ramp" in values:
@@ -89,7 +89,7 @@ def _checked(kind: str, values: dict[str, Any], original_length: int, pairs: int
 
 def _window(kind: str, values: dict[str, Any], original_length: int) -> dict[str, int]:
     """Return window and sinks; what a query sees undisturbed must have been trained."""
-    out = {"sinks": check_whole(values["sinks"], "sinks", 0)} if "sinks" in values else {}
+    out = {"sinks": check_count(values["sinks"], "sinks", 0)} if "sinks" in values else {}
     inside = out["sinks"] if kind == "sink" else 0  # the first keys have places in the cache of "sink"
     limit, window = original_length - inside, values["window"]
     if limit < 1:
@@ -98,7 +98,7 @@ def _window(kind: str, values: dict[str, Any], original_length: int) -> dict[str
         window = limit
     if window is HALF:
         window = max(1, original_length // 2)
-    window = check_whole(window, "window")
+    window = check_count(window, "window")
     if window > limit:
         beside = f" - sinks = {limit}" if inside else f" = {limit}"
         raise ValueError(f"window must be at most original_length{beside}, got {window}")

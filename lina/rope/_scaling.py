@@ -8,7 +8,7 @@ import numpy as np
 from lina._core.array import check_option
 from lina.rope import _frequencies as frequencies
 from lina.rope import _position_maps as maps
-from lina.rope._checks import check_above, check_even, check_positions, check_whole
+from lina.rope._checks import check_above, check_count, check_even, check_positions
 from lina.rope._logit_scales import LogitScale, called, check_logit_scale, log_n_scale, yarn_scale
 from lina.rope._parameters import FREQUENCY_KINDS, KINDS, NAMES, SCALED, resolve
 from lina.rope._schedules import bucket_of, factor_of
@@ -135,7 +135,7 @@ class RotaryScaling:
         check_option(self.layout, LAYOUTS, "layout")
         values: dict[str, Any] = {
             "head_dim": check_even(self.head_dim, "head_dim"),
-            "original_length": check_whole(self.original_length, "original_length"),
+            "original_length": check_count(self.original_length, "original_length"),
             "base": check_above(self.base, "base", 1),
             "logit_scale": check_logit_scale(self.logit_scale),
         }
@@ -158,7 +158,7 @@ class RotaryScaling:
         if self.logit_scale == "yarn" and self.kind not in SCALED:
             raise ValueError(f"logit_scale must not be 'yarn' for kind {self.kind!r}, whose context has no scale")
         if self.logit_scale in ("log_n", "log_n_clipped"):
-            check_whole(self.original_length, "original_length", 2)
+            check_count(self.original_length, "original_length", 2)
 
     def __repr__(self) -> str:
         """Return the call that makes it, without what is left at its default."""
@@ -173,7 +173,7 @@ class RotaryScaling:
         ``length`` is the number of positions they are for in "dynamic", "longrope" and the schedules other than
         "static"; None is the trained length. Others do not depend on it.
         """
-        seen = self.original_length if length is None else check_whole(length, "length")
+        seen = self.original_length if length is None else check_count(length, "length")
         dim, theta = self._rotary_dim, frequencies.rotary_frequencies(self._rotary_dim, self.base)
         s = factor_of(self.schedule, self.factor, seen, self.original_length)
         if self.kind == "linear":
@@ -213,7 +213,7 @@ class RotaryScaling:
         They belong to the frequencies of `inv_freq`, so that kinds of frequencies have i - j. It is for tests and
         pictures: attention needs no matrix of this size.
         """
-        n = check_whole(L, "L")
+        n = check_count(L, "L")
         i, j = np.arange(n, dtype=np.float64)[:, None], np.arange(n, dtype=np.float64)
         return np.where(i >= j, self._distance(i, j), np.nan)
 
@@ -260,7 +260,7 @@ class RotaryScaling:
 
     def at(self, length: int) -> "RotaryScaling":
         """Return the static scaling that the schedule "local_static" means at a length; a static one is itself."""
-        check_whole(length, "length")
+        check_count(length, "length")
         if self.schedule == "static":
             return self
         if self.schedule == "row_bucket":

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lina.rope._checks import check_positions, check_whole
+from lina.rope._checks import check_count, check_positions
 
 SCHEDULES = ("static", "local_static", "row_bucket")
 
@@ -41,7 +41,7 @@ def bucket_of(positions: Any, original_length: Any) -> np.ndarray:
     >>> bucket_of([0, 255, 256, 511, 512, 5000], 256)
     array([ 1.,  1.,  2.,  2.,  4., 32.])
     """
-    exponents = np.frexp(check_positions(positions) / check_whole(original_length, "original_length"))[1]
+    exponents = np.frexp(check_positions(positions) / check_count(original_length, "original_length"))[1]
     return np.ldexp(1.0, np.maximum(exponents, 0))
 
 
@@ -49,7 +49,7 @@ def factor_of(schedule: str, factor: float | None, length: int | None, original_
     """Return the scale for ``length`` positions, the trained length where None is given."""
     if schedule == "static":
         return 1.0 if factor is None else factor
-    seen = original_length if length is None else check_whole(length, "length")
+    seen = original_length if length is None else check_count(length, "length")
     if schedule == "local_static":
         return max(1.0, seen / original_length)
     return float(bucket_of(seen - 1, original_length))

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from lina._core.array import check_option
-from lina.rope._checks import check_whole
+from lina.rope._checks import check_count
 from lina.rope._parameters import KINDS
 
 _BY_FACTOR = ("linear", "ntk", "ntk_fixed", "ntk_mixed", "dynamic", "yarn", "llama3")
@@ -57,7 +57,7 @@ def suggest(method: str, train_length: int, test_length: int) -> dict[str, Any]:
 truncate=True, logit_scale='yarn')
     """
     check_option(method, METHODS, "method")
-    n, length = check_whole(train_length, "train_length", 8), check_whole(test_length, "test_length")
+    n, length = check_count(train_length, "train_length", 8), check_count(test_length, "test_length")
     return {"kind": method, "original_length": n, **_rule(method, n, length)}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from lina._core.array import check_option, open_door, real_dtype
 from lina._core.random import generator
-from lina.rope._checks import check_above, check_whole, quiet
+from lina.rope._checks import check_above, check_count, quiet
 from lina.rope._scaling import RotaryScaling
 
 
@@ -53,11 +53,11 @@ def random_positions(
     >>> positions.shape, bool((positions[:, 1:] > positions[:, :-1]).all())
     ((2, 4), True)
     """
-    n, longest = check_whole(length, "length"), check_whole(max_length, "max_length")
+    n, longest = check_count(length, "length"), check_count(max_length, "max_length")
     check_option(method, ("subset", "stretched"), "method")
     if n > longest:
         raise ValueError(f"length must be at most max_length = {longest}, got {n}")
-    draws, shape = generator(rng), tuple(check_whole(size, "batch", 0) for size in batch)
+    draws, shape = generator(rng), tuple(check_count(size, "batch", 0) for size in batch)
     if method == "stretched":
         ends = np.minimum(draws.exponential(max(n - 1, 0), size=shape), longest - 1)
         return ends[..., None] * np.linspace(0, 1, n)
@@ -107,8 +107,8 @@ def inverse_leaky_rerope(
     >>> training.window, training.factor, reading.kind
     (128, 0.0625, 'none')
     """
-    n = check_whole(train_length, "train_length", 4)
-    length = check_whole(test_length, "test_length", n)
+    n = check_count(train_length, "train_length", 4)
+    length = check_count(test_length, "test_length", n)
     base = check_above(base, "base", 1) * (length / n if scale_base else 1)
     common = {"head_dim": head_dim, "base": base, **options}
     training = RotaryScaling("leaky_rerope", original_length=n, window=n // 4, factor=n / (2 * length), **common)
@@ -183,19 +183,19 @@ def hybrid_layers(
     >>> [k for k, plan in enumerate(plans) if plan.attention == "full"], plans[0].window
     ([8, 16], 64)
     """
-    depth, n = check_whole(num_layers, "num_layers", 2), check_whole(train_length, "train_length")
+    depth, n = check_count(num_layers, "num_layers", 2), check_count(train_length, "train_length")
     check_option(method, ("hwfa2", "hwfa"), "method")
     if method == "hwfa":
         largest = max((3 * n // 4 - 1) // (depth - 1) + 1, 1)
-        seen = largest if window is None else check_whole(window, "window")
+        seen = largest if window is None else check_count(window, "window")
         if seen > largest:
             raise ValueError(f"window must be at most {largest} for {depth} layers and train_length {n}, got {seen}")
         last = AttentionPlan("full", None, False, "log_n", "none")
         return (*[AttentionPlan("window", seen, True, None, "window")] * (depth - 1), last)
-    f = check_whole(full_layers, "full_layers")
+    f = check_count(full_layers, "full_layers")
     if f >= depth:
         raise ValueError(f"full_layers must be below num_layers = {depth}, got {f}")
-    seen = max(1, min(3 * n // depth, n)) if window is None else check_whole(window, "window")
+    seen = max(1, min(3 * n // depth, n)) if window is None else check_count(window, "window")
     if seen > n:
         raise ValueError(f"window must be at most train_length = {n}, got {seen}")
     full = {depth * t // (f + 1) for t in range(1, f + 1)}

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lina._core.array import check_option, check_tolerance, dtype_name
+from lina._core.array import check_int, check_option, check_tolerance, dtype_name
 from lina._core.random import generator
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -53,12 +53,7 @@ def _within(m: int, n: int, k: int, probes: int, memory: int) -> Sizes:
 
 def check_size(value: Any, low: int, high: int, name: str, words: str | None = None) -> int:
     """Return ``value`` as an int in low..high; ``words`` say what these bounds are."""
-    try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an int, got {type(value).__name__}") from None
+    number = check_int(value, name)
     if not low <= number <= high:
         bounds = f"{low}..{high}" if high < 2**31 else f"{low} or more"
         wanted = f"in {words} = {bounds}" if words else bounds

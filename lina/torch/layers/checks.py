@@ -1,21 +1,11 @@
 """What the layers check of their arguments."""
 
-import operator
 from typing import Any
 
 import torch
 from torch.autograd import forward_ad
 
-
-def check_count(value: Any, name: str, least: int) -> int:
-    """Return an int that is at least ``least``."""
-    try:
-        found = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an int, got {type(value).__name__}") from None
-    if found < least or isinstance(value, bool):
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return found
+from lina._core.array import check_count as check_count  # the other files take it from here
 
 
 def is_followed() -> bool:
