@@ -23,6 +23,7 @@ from lina._numba.project_simplex import (
     largest,
     read_only,
     share,
+    store_rows,
     threshold,
     top_blocks,
     write_blocks,
@@ -83,12 +84,7 @@ def _whole_rows(x, alpha, power, out, start, stop):
                 z[j, w] *= e[w]
         d = solve_rows(z, e, power, precise, active)
         raise_to_power(z, power, d)
-        for w in range(width):
-            if math.isfinite(top[w]):
-                for j in range(n):
-                    out[i + w, j] = z[j, w]
-            else:
-                share(x[i + w], top[w], 1.0, out[i + w])
+        store_rows(x[i : i + width], z, top, out[i : i + width])
 
 
 @njit

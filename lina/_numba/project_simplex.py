@@ -378,6 +378,17 @@ def write(x, top, t, out):
 
 
 @njit
+def store_rows(x, z, top, out):
+    """Write the columns of ``z`` to the rows of ``out`` (width, n): shares where ``top`` is not finite."""
+    for w in range(top.shape[0]):
+        if math.isfinite(top[w]):
+            for j in range(z.shape[0]):
+                out[w, j] = z[j, w]
+        else:
+            share(x[w], top[w], 1.0, out[w])
+
+
+@njit
 def share(x, top, radius, out):
     """Write a row whose largest entry, or radius, is not finite: entries +inf share the radius; otherwise NaN."""
     count, bad = 0, not math.isfinite(radius) or top != np.inf

@@ -11,7 +11,7 @@ import numpy as np
 
 from lina._core.threads import run_rows
 from lina._numba.jit import njit
-from lina._numba.project_simplex import BLOCK, LANES, as_keys, fold, largest, read_only, share
+from lina._numba.project_simplex import BLOCK, LANES, as_keys, fold, largest, read_only, share, store_rows
 from lina._numba.side_by_side import WIDTH, less_largest, load_rows
 
 _ENTRIES_WORTH_A_THREAD = 50_000
@@ -141,12 +141,7 @@ def _softmax_short_rows(x, out, start, stop):
         z, top = buffer[: n * width].reshape(n, width), tops[:width]
         load_rows(x[i : i + width], z, top)
         _normalise(z, sums[:width])
-        for w in range(width):
-            if math.isfinite(top[w]):
-                for j in range(n):
-                    out[i + w, j] = z[j, w]
-            else:
-                share(x[i + w], top[w], 1.0, out[i + w])
+        store_rows(x[i : i + width], z, top, out[i : i + width])
 
 
 @njit
