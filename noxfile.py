@@ -44,7 +44,8 @@ def tests(session: nox.Session) -> None:
     environment(session, ".[tour]")
     session.run("python", "-m", "lina", "warmup")
     session.run("pytest", *PARALLEL, "-m", "not cuda_text and not torch and not gpu", *session.posargs)
-    session.run("pytest", "--doctest-modules", "lina", "--ignore=lina/torch", "-q")
+    without_torch = "--ignore=lina/torch", "--ignore-glob=lina/_tour/models*"
+    session.run("pytest", "--doctest-modules", "lina", *without_torch, "-q")
 
 
 @nox.session
@@ -62,6 +63,7 @@ def torch(session: nox.Session) -> None:
     environment(session, ".[tour]", torch_requirement(session))
     session.run("pytest", *PARALLEL, "-m", "torch", *session.posargs)
     session.run("pytest", *PARALLEL, "tests/test_operations.py", "-q", env={"LINA_TEST_BACKENDS": "torch"})
+    session.run("pytest", "--doctest-modules", "lina/torch", "-q")
 
 
 @nox.session
