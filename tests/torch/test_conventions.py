@@ -1,10 +1,11 @@
-"""One test for every line of the conventions about layers."""
+"""One test for every line of the conventions about layers and attention of torch."""
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="NOT TESTED: the torch room, because there is no torch")
 
-from lina.torch import RTF, S4, S4D  # noqa: E402
+from lina.rope import RotaryScaling  # noqa: E402
+from lina.torch import RTF, S4, S4D, extrapolated_attention  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -59,3 +60,37 @@ def test_c93_both_directions_see_the_current_sample():
     torch.testing.assert_close(y[5:], forth[1:])
     torch.testing.assert_close(y[:4].flip(0), back[1:])
     torch.testing.assert_close(y[4], forth[0] + back[0] + layer.D[0] + layer.reverse.D[0])
+
+
+def tensors(*shape, n, key_heads):
+    draw = torch.Generator().manual_seed(0)
+    shapes = (shape, (shape[0], key_heads, n, shape[-1]), (shape[0], key_heads, n, shape[-1]))
+    return [torch.randn(each, generator=draw, dtype=torch.float64) for each in shapes]
+
+
+RECTIFIED = RotaryScaling("rerope", head_dim=8, original_length=16, window=4)
+
+
+def test_c98_queries_are_the_last_rows_and_neighbours_share_keys():
+    q, k, v = tensors(2, 4, 11, 8, n=11, key_heads=2)
+    whole = extrapolated_attention(q, k, v, RECTIFIED)
+    torch.testing.assert_close(extrapolated_attention(q[:, :, 8:], k, v, RECTIFIED), whole[:, :, 8:])
+    alone = extrapolated_attention(q[:, 2:3], k[:, 1:], v[:, 1:], RECTIFIED)
+    torch.testing.assert_close(alone, whole[:, 2:3])
+
+
+@pytest.mark.parametrize("padding", ["left", "right"])
+def test_c99_positions_count_from_the_first_key_that_is_no_padding(padding):
+    scaling = RotaryScaling("self_extend", head_dim=8, original_length=16, window=4, group=3, logit_scale="log_n")
+    q, k, v = tensors(2, 2, 11, 8, n=11, key_heads=2)
+    used = slice(4, 11) if padding == "left" else slice(0, 7)
+    for x in (q, k, v):
+        x[1, :, [i for i in range(11) if not used.start <= i < used.stop]] = torch.nan
+    out, lse = extrapolated_attention(q, k, v, scaling, lengths=[11, 7], padding=padding, start=5, return_lse=True)
+    own = [x[1:, :, used] for x in (q, k, v)]
+    torch.testing.assert_close(out[1:, :, used], extrapolated_attention(*own, scaling, start=5))
+    rest = [i for i in range(11) if not used.start <= i < used.stop]
+    assert (out[1, :, rest] == 0).all()
+    assert (lse[1, :, rest] == -torch.inf).all()
+    near, far = (extrapolated_attention(*own, scaling, start=at) for at in (0, 48))
+    assert not torch.allclose(near, far)  # the logit scale follows the position
