@@ -205,5 +205,5 @@ QUESTION = Question(
     error_name="largest error",
     note="8 heads of 64 channels, single precision, window 1024. Errors are those of the last 16 rows, each kind "
     "beside its own definition in double precision. The one query of the stock function meets keys that were rotated "
-    "before.",
+    "before. Memory is the peak of torch's tensors and numpy's arrays beside inputs.",
 )
