@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from lina.rope._frequencies import ramp_ends, rotary_frequencies
@@ -48,6 +49,17 @@ def from_hf(config: Any, layer_type: str | None, layout: str) -> RotaryScaling:
         logit_scale=_logit_scale(kind, rope, factor, original),
         **_options(kind, rope),
     )
+
+
+def with_options(scaling: RotaryScaling, options: dict[str, Any]) -> RotaryScaling:
+    """Return a scaling with other parameters; one of another kind keeps those of the model only."""
+    unknown = sorted(set(options) - {each.name for each in fields(RotaryScaling)})
+    if unknown:
+        raise TypeError(f"options must be parameters of RotaryScaling, got {', '.join(unknown)}")
+    if "kind" not in options:
+        return replace(scaling, **options)
+    names = ("head_dim", "original_length", "base", "rotary_dim", "layout")
+    return RotaryScaling(**({name: getattr(scaling, name) for name in names} | options))
 
 
 def _read(config: Any, name: str, default: Any = None) -> Any:

@@ -273,8 +273,10 @@ class RotaryScaling:
         return self.kind not in FREQUENCY_KINDS
 
     @classmethod
-    def from_hf(cls, config: Any, *, layer_type: str | None = None, layout: str = "half") -> "RotaryScaling":
-        """Return the scaling that a configuration of transformers asks for.
+    def from_hf(
+        cls, config: Any, *, layer_type: str | None = None, layout: str = "half", **options: Any
+    ) -> "RotaryScaling":
+        """Return the scaling that a configuration of transformers asks for, or another one for the same model.
 
         Parameters
         ----------
@@ -285,20 +287,33 @@ class RotaryScaling:
             Which of the parameters, where each type of layer has its own.
         layout : {"half", "interleaved"}
             As the model has it: its configuration does not say.
+        **options
+            Parameters of `RotaryScaling` in place of those of the configuration. With a ``kind`` among them, only
+            ``head_dim``, ``original_length``, ``base`` and ``rotary_dim`` come from there.
 
         Returns
         -------
         scaling : RotaryScaling
             With an attention factor a, also a default one, as the logit scale a^2: "yarn" where that is the same.
+            Transformers leaves out of it what does not rotate of a head.
 
         Raises
         ------
+        TypeError
+            If there is no such parameter.
         ValueError
-            If the type is unknown, or a needed number is missing.
-        """
-        from lina.rope._huggingface import from_hf
+            If the type is unknown, a needed number is missing, or the options do not belong together.
 
-        return from_hf(config, layer_type, layout)
+        Examples
+        --------
+        >>> from lina.rope import RotaryScaling
+        >>> config = {"hidden_size": 4096, "num_attention_heads": 32, "max_position_embeddings": 4096}
+        >>> RotaryScaling.from_hf(config, kind="rerope", window=1024)
+        RotaryScaling('rerope', head_dim=128, original_length=4096, window=1024)
+        """
+        from lina.rope._huggingface import from_hf, with_options
+
+        return with_options(from_hf(config, layer_type, layout), options)
 
     def to_hf(self, length: int | None = None, xp: Any = np) -> "HFRotary":
         """Return what transformers needs: (rope_parameters, inv_freq, attention_factor).

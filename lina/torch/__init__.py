@@ -7,7 +7,14 @@ from lina.torch._op import register_op
 from lina.torch.attention.cache import RotaryCache
 from lina.torch.attention.decode import decode_attention
 from lina.torch.attention.extrapolated import extrapolated_attention
+from lina.torch.attention.key_norm import KeyNormAttention, RotaryAttention
 from lina.torch.attention.merge import merge_attention
+from lina.torch.decoder import RotaryDecoder
+from lina.torch.diffusion.ema import EMA
+from lina.torch.diffusion.loss import DiffusionLoss
+from lina.torch.diffusion.unet import UNet
+from lina.torch.extrapolation import ExtrapolationTable, evaluate_extrapolation
+from lina.torch.huggingface.extend import Extension, extend
 from lina.torch.layers.block import ResidualBlock
 from lina.torch.layers.convert import LayerConversion, to_diagonal_layer, to_rational_layer
 from lina.torch.layers.layer import StateSpaceLayer
@@ -19,17 +26,27 @@ from lina.torch.layers.s4d import S4D
 from lina.torch.layers.sequence import SequenceClassifier, SequenceModel
 
 __all__ = [
+    "EMA",
     "RTF",
     "S4",
     "S4D",
+    "DiffusionLoss",
+    "Extension",
+    "ExtrapolationTable",
+    "KeyNormAttention",
     "LayerConversion",
     "LegSMemory",
     "ResidualBlock",
+    "RotaryAttention",
     "RotaryCache",
+    "RotaryDecoder",
     "SequenceClassifier",
     "SequenceModel",
     "StateSpaceLayer",
+    "UNet",
     "decode_attention",
+    "evaluate_extrapolation",
+    "extend",
     "extrapolated_attention",
     "merge_attention",
     "parameter_groups",

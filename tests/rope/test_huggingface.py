@@ -142,6 +142,20 @@ def test_the_attention_factor_of_yarn_is_squared_on_the_logits():
     np.testing.assert_allclose(made.query_scale([0]), (0.1 * math.log(16) + 1) ** 2)
 
 
+def test_another_kind_takes_what_belongs_to_the_model_alone():
+    llama3 = config({"name": "llama3", "base": 5e5, "heads": 16})
+    made = RotaryScaling.from_hf(llama3, kind="self_extend", group=4, window=1024, layout="interleaved")
+    wanted = {"head_dim": 128, "original_length": 8192, "base": 5e5, "layout": "interleaved"}
+    assert made == RotaryScaling("self_extend", group=4, window=1024, **wanted)
+    assert RotaryScaling.from_hf(llama3, factor=4.0).inv_freq()[-1] == 2 * RotaryScaling.from_hf(llama3).inv_freq()[-1]
+    short = RotaryScaling.from_hf(llama3, kind="rerope", original_length=4096, rotary_dim=64)
+    assert (short.window, short.rotary_dim) == (2048, 64)
+    with pytest.raises(TypeError, match="options must be parameters of RotaryScaling, got groups, windows"):
+        RotaryScaling.from_hf(llama3, kind="rerope", windows=3, groups=4)
+    with pytest.raises(ValueError, match="group must be given for kind 'self_extend'"):
+        RotaryScaling.from_hf(llama3, kind="self_extend")
+
+
 def test_older_configurations_and_parts_of_heads_are_read():
     old = SimpleNamespace(
         rope_scaling={"type": "su", "short_factor": SHORT[:8], "long_factor": LONG[:8]},
