@@ -63,7 +63,20 @@ def torch(session: nox.Session) -> None:
     environment(session, ".[tour]", torch_requirement(session))
     session.run("pytest", *PARALLEL, "-m", "torch", *session.posargs)
     session.run("pytest", *PARALLEL, "tests/test_operations.py", "-q", env={"LINA_TEST_BACKENDS": "torch"})
-    session.run("pytest", "--doctest-modules", "lina/torch", "-q")
+    session.run("pytest", "--doctest-modules", "lina/torch", "--ignore=lina/torch/huggingface", "-q")
+
+
+@nox.session
+def transformers(session: nox.Session) -> None:
+    """Models of transformers, extended, and the numbers of its rotary embeddings to the bit."""
+    environment(session, ".", torch_requirement(session), "transformers>=5.24")
+    rooms = (
+        "tests/torch/test_huggingface.py",
+        "tests/torch/test_huggingface_limits.py",
+        "tests/rope/test_huggingface.py",
+    )
+    session.run("pytest", *PARALLEL, *rooms, *session.posargs)
+    session.run("pytest", "--doctest-modules", "lina/torch/huggingface", "-q")
 
 
 @nox.session
@@ -73,6 +86,7 @@ def jax(session: nox.Session) -> None:
     session.run("pytest", *PARALLEL, "tests/test_operations.py", *session.posargs, env={"LINA_TEST_BACKENDS": "jax"})
     traced = ("tests/core/test_array.py", "tests/ssm/test_tracing.py", "tests/simplex/test_without_float64.py")
     session.run("pytest", *PARALLEL, *traced, "tests/simplex/test_masked_gradients.py")
+    session.run("pytest", *PARALLEL, "tests/diffusion", "-k", "jax")
 
 
 @nox.session

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lina import diffusion as diffusion
     from lina import hippo as hippo
     from lina import linalg as linalg
     from lina import rope as rope
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_ROOMS = ("hippo", "linalg", "rope", "simplex", "ssm", "torch")
+_ROOMS = ("diffusion", "hippo", "linalg", "rope", "simplex", "ssm", "torch")
 _NAMES = {
     "get_threads": "lina._core.threads",
     "load": "lina._core.store",
@@ -28,7 +29,19 @@ _NAMES = {
     "set_threads": "lina._core.threads",
 }
 
-__all__ = ["__version__", "get_threads", "hippo", "linalg", "load", "rope", "save", "set_threads", "simplex", "ssm"]
+__all__ = [
+    "__version__",
+    "diffusion",
+    "get_threads",
+    "hippo",
+    "linalg",
+    "load",
+    "rope",
+    "save",
+    "set_threads",
+    "simplex",
+    "ssm",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -74,6 +74,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("pivoted_qr", "numpy"): "lina.linalg._lapack:pivoted_qr",
     ("rational_scan", "dask"): "lina.ssm._scan_dask:dask_scan",
     ("rational_scan", "numpy"): "lina.ssm._scan_rational:numpy_scan",
+    ("resample_axis", "numpy"): "lina.diffusion._dct:scipy_resample_axis",
     ("running_sum", "torch"): "torch:cumsum",
     ("soft_topk", "torch"): "lina.torch.simplex_losses:soft_topk",
     ("qp_asymmetry", "numpy"): "lina._numba.simplex_qp:asymmetry",
