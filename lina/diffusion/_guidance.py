@@ -34,7 +34,7 @@ def upsample_guidance(
     prediction: str = "eps",
     resample: str = "box",
     *,
-    beyond: str = "error",
+    beyond: str = "end",
 ) -> Model:
     """Return the model that samples at ``scale`` times the resolution that ``model`` was trained at.
 
@@ -67,10 +67,9 @@ def upsample_guidance(
     resample : {"box", "dct"}
         Blocks as in `avg_pool`, for models that were trained on images made smaller so; or cosine series as in
         `dct_downsample`, also for scales like 1.5.
-
-    beyond : {"error", "end"}
-        As in `match_time`: what happens at times so close to the data that the schedule has no tau for them. With "end"
-        the low resolution is then predicted at the time 0.
+    beyond : {"end", "error"}
+        As in `match_time`: what happens at times so close to the data that the schedule has no tau for them, as in the
+        last steps of most samplers. With "end" the low resolution is then predicted at the time 0.
 
     Returns
     -------
@@ -83,7 +82,7 @@ def upsample_guidance(
         If ``model`` is not callable, or returns no array.
     ValueError
         If a scale is below 1, ``eta`` not in [0, 1], an option unknown or ``w`` not finite; and from ``guided``, if the
-        scales do not divide the axes of ``x``, the model returns another shape, or a time is not finite or has no tau.
+        scales do not divide the axes of ``x``, the model returns another shape, or a time is not finite or, with "error", has no tau.
 
     Notes
     -----

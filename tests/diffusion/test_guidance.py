@@ -182,14 +182,14 @@ def test_no_digits_are_lost_at_the_ends_of_the_schedule(kind, t):
     np.testing.assert_allclose(single, guided(x.astype("float32").astype("float64"), t), rtol=0, atol=2e-6)
 
 
-def test_a_table_that_ends_before_tau_is_an_error_or_the_time_zero():
+def test_a_table_that_ends_before_tau_is_met_at_its_end_or_is_an_error():
     schedule, x = discrete([0.99, 0.9, 0.5, 0.1]), images(1, 1, 4, 4)
     with pytest.raises(ValueError, match=r"t and gain must stay within lambda .* \(try beyond=\"end\"\)"):
-        upsample_guidance(plain, schedule, 2)(x, 0.1)
+        upsample_guidance(plain, schedule, 2, beyond="error")(x, 0.1)
     model = Counted(plain)
-    assert np.all(np.isfinite(upsample_guidance(model, schedule, 2, beyond="end")(x, 0.1)))
+    assert np.all(np.isfinite(upsample_guidance(model, schedule, 2)(x, 0.1)))
     assert [t for _, t in model.calls] == [0.1, 0.0]
-    upsample_guidance(plain, schedule, 2, eta=0.5)(x, 0.1)  # not guided there
+    upsample_guidance(plain, schedule, 2, eta=0.5, beyond="error")(x, 0.1)  # not guided there
     both, t = np.concatenate([x, x]), np.array([0.1, 0.9])
     found = upsample_guidance(clean, schedule, 2, eta=0.5)(both, t)
     np.testing.assert_array_equal(found[0], clean(both, t)[0])
