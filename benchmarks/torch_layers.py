@@ -69,16 +69,21 @@ def of_one_length(layer: Any, count: int, L: int) -> Any:
     return part
 
 
+def rounded(layer: Any, *tensors: torch.Tensor) -> list[torch.Tensor]:
+    """Return tensors in the precision of a layer, in which others compute."""
+    return [x.to(layer.state_dtype if x.is_complex() else layer.dtype) for x in tensors]
+
+
 def published_kernels(part: Any, L: int) -> dict[str, Callable[[], torch.Tensor]]:
     """Return the formulas of the taps (channels, L) by name."""
     if isinstance(part, RTF):
         return {"official": lambda: divided(*part.fraction(), L)}
     if isinstance(part, S4D):
-        return {"state-spaces/s4": lambda: diagonal_of(torch, list(part.continuous()), L)()}
+        return {"state-spaces/s4": lambda: diagonal_of(torch, rounded(part, *part.continuous()), L)()}
 
     def parts() -> tuple[torch.Tensor, ...]:
-        Lambda, B, C, dt = part.continuous()
-        return Lambda, part.low_rank()[:, 0], B, C, dt
+        Lambda, B, C, dt, P = rounded(part, *part.continuous(), part.low_rank()[:, 0])
+        return Lambda, P, B, C, dt
 
     return {
         "state-spaces/s4": lambda: _broadcast(*parts(), L),

@@ -10,7 +10,7 @@ from scipy.signal import fftconvolve
 
 from benchmarks.runner import Case, Question, Target
 from benchmarks.ssm_torch import peak
-from benchmarks.torch_layers import JUDGED, largest_error, layer_of, taps_of
+from benchmarks.torch_layers import JUDGED, largest_error, layer_of, rounded, taps_of
 from lina.ssm import to_dense
 from lina.torch import RTF, S4
 
@@ -41,7 +41,7 @@ def by_matrices(layer: Any) -> tuple[Advance, torch.Size]:
 
 def by_formula(layer: Any) -> tuple[Advance, torch.Size]:
     """Return a step as one writes it of the equations, with discrete parameters, and the shape of a state."""
-    parts, D = [x.detach() for x in layer._discrete()], layer.D.detach()
+    parts, D = [x.detach() for x in rounded(layer, *layer._discrete())], layer.D.detach()
     if isinstance(layer, RTF):
         a, b = parts
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import gelu, glu
 
 from lina.hippo._measures import check_number
-from lina.torch.layers.checks import check_samples
+from lina.torch.layers.checks import check_dtype, check_samples
 from lina.torch.layers.parameter_groups import parameter_groups
 
 _NEEDED = ("channels", "initial_state", "step", "prefill")
@@ -28,7 +28,8 @@ class ResidualBlock(nn.Module):
     Raises
     ------
     TypeError
-        If ``layer`` is no such module, or ``dropout`` no number; in a call, if ``x`` is no tensor of real floats.
+        If ``layer`` is no such module, or ``dropout`` no number; in a call, if ``x`` is no tensor of real floats or
+        (outside of autocast) has not the dtype of the parameters.
     ValueError
         If ``dropout`` is out of range; in a call, if a shape does not fit, ``x`` is empty or not finite.
 
@@ -67,7 +68,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the sequence x (batch, length, channels) with what the layer adds to it, in the same shape."""
-        check_samples(x, self.channels, "x", "(batch, length, channels)")
+        self._check(x, "x", "(batch, length, channels)")
         return x + self._mixed(self.layer(self.norm(x)))
 
     def initial_state(self, batch: int) -> Any:
@@ -76,15 +77,19 @@ class ResidualBlock(nn.Module):
 
     def step(self, x_t: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
         """Return the output (batch, channels) of the sample x_t (batch, channels), and the state after it."""
-        check_samples(x_t, self.channels, "x_t", "(batch, channels)")
+        self._check(x_t, "x_t", "(batch, channels)")
         y_t, state = self.layer.step(self.norm(x_t), state)
         return x_t + self._mixed(y_t), state
 
     def prefill(self, x: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
         """Return what `forward` does of x (batch, length, channels) after what ``state`` has seen, and the state."""
-        check_samples(x, self.channels, "x", "(batch, length, channels)")
+        self._check(x, "x", "(batch, length, channels)")
         y, state = self.layer.prefill(self.norm(x), state)
         return x + self._mixed(y), state
+
+    def _check(self, x: Any, name: str, shape: str) -> None:
+        check_samples(x, self.channels, name, shape)
+        check_dtype(x, self.norm.weight.dtype, name)
 
     def _mixed(self, y: torch.Tensor) -> torch.Tensor:
         return self.dropout(glu(self.mix(self.dropout(gelu(y))), dim=-1))

@@ -1,5 +1,6 @@
 """What the layers check of their arguments."""
 
+from numbers import Real
 from typing import Any
 
 import torch
@@ -8,10 +9,16 @@ from torch.autograd import forward_ad
 from lina._core.array import check_count as check_count  # the other files take it from here
 
 
-def is_followed() -> bool:
-    """Return whether torch follows what is computed: for gradients, in forward mode, in a transform or a compiler."""
+def is_traced() -> bool:
+    """Return whether there are no values to look at: in forward mode, in a transform or a compiler."""
     transformed = torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
-    return transformed or torch.is_grad_enabled() or forward_ad._current_level >= 0
+    return transformed or forward_ad._current_level >= 0
+
+
+def check_real(value: Any, name: str) -> None:
+    """Raise TypeError unless a value is a real number, of Python or of numpy."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
 
 
 def check_samples(x: Any, channels: int, name: str, shape: str) -> None:
@@ -28,6 +35,12 @@ def check_samples(x: Any, channels: int, name: str, shape: str) -> None:
     if not traced and not bool(torch.isfinite(x.detach().sum())) and not bool(torch.isfinite(x.detach()).all()):
         because = "if the data are finite, a parameter before this layer is not, as after training has diverged"
         raise ValueError(f"{name} must be finite, found NaN or infinities ({because})")
+
+
+def check_dtype(x: torch.Tensor, dtype: torch.dtype, name: str) -> None:
+    """Raise TypeError unless x has the dtype of parameters, or torch casts it."""
+    if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(f"{name} must have the dtype of the parameters, {dtype}, got {x.dtype}")
 
 
 def check_state(state: Any, shape: tuple[int, ...], dtype: torch.dtype, layer: str) -> None:

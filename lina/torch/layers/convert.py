@@ -74,7 +74,8 @@ def to_diagonal_layer(layer: S4) -> LayerConversion:
 
     Notes
     -----
-    25 N^3 flops for each channel, in double precision on the host.
+    25 N^3 flops for each channel, in double precision on the host. A parameter that is frozen there is frozen in the
+    new layer, by its name.
     """
     _check(layer, (S4,), "S4")
     Lambda, B, C, dt, P = (to_numpy(x.detach()) for x in (*layer.continuous(), layer.low_rank()))
@@ -82,7 +83,9 @@ def to_diagonal_layer(layer: S4) -> LayerConversion:
     size = max(each.system.state_size for each in found)
     with torch.random.fork_rng(devices=[]):  # what the new layer draws is replaced
         new = S4D(layer.channels, 2 * size, method="bilinear")
-    _load_modes(new, [_padded(each.system, size) for each in found], np.log(dt))
+    _load_modes(new.to(dtype=layer.dtype), [_padded(each.system, size) for each in found], np.log(dt))
+    for name in ("log_dt", "log_decay", "frequency", "B", "C"):
+        getattr(new, name).requires_grad_(getattr(layer, name).requires_grad)
     return _certified(layer, new, [each.condition for each in found], to_diagonal_layer)
 
 
@@ -114,7 +117,8 @@ def to_rational_layer(layer: ModalLayer, *, constraint: str | None = None) -> La
 
     Notes
     -----
-    10 N^3 flops for each channel, in double precision on the host.
+    10 N^3 flops for each channel, in double precision on the host. The new denominators are frozen where all parameters
+    that move poles are, the numerators where C is, and D where D is.
     """
     _check(layer, (S4, S4D), "S4 or S4D")
     if constraint is not None:
@@ -127,6 +131,9 @@ def to_rational_layer(layer: ModalLayer, *, constraint: str | None = None) -> La
         free = a if constraint is None else np.arctanh(_reflections(a))
         getattr(new, *new.pole_parameters).copy_(torch.from_numpy(free))
         new.b.copy_(torch.from_numpy(b))
+    poles = any(getattr(layer, name).requires_grad for name in layer.pole_parameters)
+    getattr(new, *new.pole_parameters).requires_grad_(poles)
+    new.b.requires_grad_(layer.C.requires_grad)
     return _certified(
         layer, new, [each.condition for each in found], lambda half: to_rational_layer(half, constraint=constraint)
     )
@@ -172,14 +179,13 @@ def _load_modes(new: S4D, channels: list[tuple[np.ndarray, ...]], log_dt: np.nda
         "C": np.stack([C.real, C.imag], -1),
     }
     with torch.no_grad():
-        new.to(dtype=torch.float32 if Lambda.dtype == np.complex64 else torch.float64)
         for name, value in values.items():
             getattr(new, name).copy_(torch.from_numpy(value))
 
 
 def _certified(old: StateSpaceLayer, new: StateSpaceLayer, condition: list[float], convert: Any) -> LayerConversion:
     with torch.no_grad():
-        new.D.copy_(old.D)
+        new.D.copy_(old.D).requires_grad_(old.D.requires_grad)
     systems = (_each(copy.deepcopy(each).double().system()) for each in (old, new))
     error = np.array([_difference(before, after) for before, after in zip(*systems, strict=True)])
     bounds = [np.array(condition), error]

@@ -11,7 +11,7 @@ from torch import nn
 from lina._core.array import check_option
 from lina.ssm import UnstableSystemWarning, fftconv, linear_scan, stability_margin
 from lina.ssm._stability.margin import ACTIONS
-from lina.torch.layers.checks import check_count, check_samples, check_state, is_followed
+from lina.torch.layers.checks import check_count, check_samples, check_state, is_traced
 from lina.torch.layers.parameter_groups import parameter_groups
 
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
@@ -36,8 +36,6 @@ class StateSpaceLayer(nn.Module):
 
     # Names of the parameters that move the poles, for `parameter_groups`.
     pole_parameters: tuple[str, ...] = ()
-    # What to do about an unstable layer, for the end of an error.
-    _remedy = ""
     complex_state = True
 
     def __init__(self, channels: int, state: int, reverse: Self | None):
@@ -52,6 +50,11 @@ class StateSpaceLayer(nn.Module):
     def _names(self) -> tuple[str, ...]:
         """Names of the parameters."""
         return (*self.pole_parameters, "D")
+
+    @property
+    def _remedy(self) -> str:
+        """What to do about an unstable layer, for the end of an error."""
+        return ""
 
     @property
     def bidirectional(self) -> bool:
@@ -78,7 +81,10 @@ class StateSpaceLayer(nn.Module):
         raise NotImplementedError
 
     def system(self) -> Any:
-        """Return the discrete system of `lina.ssm` that the layer is, without D and without gradients."""
+        """Return the discrete system of `lina.ssm` that the layer is, without D and without gradients.
+
+        In double precision, where steps and taps begin; that of `RTF` as `fraction`.
+        """
         with torch.no_grad():
             return self._as_system(*self._discrete())
 
@@ -86,13 +92,17 @@ class StateSpaceLayer(nn.Module):
         return stability_margin(self.system())
 
     def _discrete(self) -> tuple[torch.Tensor, ...]:
-        """Return what a step multiplies by."""
+        """Return the arrays of the discrete system."""
         raise NotImplementedError
+
+    def _factors(self) -> tuple[Any, ...]:
+        """Return what a step multiplies by."""
+        return self._discrete()
 
     def _as_system(self, *parts: torch.Tensor) -> Any:
         raise NotImplementedError
 
-    def _advance(self, u: torch.Tensor, x: torch.Tensor, *parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _advance(self, u: torch.Tensor, x: torch.Tensor, *factors: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (y, next state) for inputs (batch, channels) and states (batch, channels, n)."""
         raise NotImplementedError
 
@@ -103,8 +113,8 @@ class StateSpaceLayer(nn.Module):
 
     def _resume(self, u: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (outputs with D u, state after them) of u (batch, channels, length) from a state."""
-        y, x = linear_scan(self._as_system(*self._discrete()), u, x)
-        return y + self._through() * u, x
+        y, after = linear_scan(self._as_system(*self._discrete()), u, x)
+        return y + self._through() * u, after.to(x.dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the outputs (batch, length, channels) of a whole sequence from the state zero.
@@ -112,7 +122,8 @@ class StateSpaceLayer(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (batch, length, channels)
-            Floating point, of any length from 1 on.
+            Floating point, of any length from 1 on; in the precision of the layer, which is that of the computation, or
+            a lower one.
 
         Returns
         -------
@@ -122,7 +133,7 @@ class StateSpaceLayer(nn.Module):
         Raises
         ------
         TypeError, ValueError
-            If ``x`` is no such tensor, or not finite, or a parameter is not.
+            If ``x`` is no such tensor, or has more precision than the layer, or it or a parameter is not finite.
         OverflowError
             If the outputs of an unstable layer leave the range of the dtype.
 
@@ -132,13 +143,19 @@ class StateSpaceLayer(nn.Module):
         1e6 times as large have six digits less than those of `step`.
         """
         u = self._opened(x, 3).transpose(1, 2)
-        y = self._response(u)
-        if self.reverse is not None:
-            y = y + self.reverse._response(u.flip(-1)).flip(-1)
+        try:
+            y = self._response(u)
+            if self.reverse is not None:
+                y = y + self.reverse._response(u.flip(-1)).flip(-1)
+        except (ValueError, OverflowError):
+            self._check_parameters()  # which names the one that is not finite
+            raise
         return y.transpose(1, 2).to(x.dtype)
 
     def initial_state(self, batch: int) -> torch.Tensor:
         """Return the state (batch, channels, n) before the first sample: zeros, on the device of the parameters.
+
+        A state is a plain tensor: `step` and `prefill` cannot tell that of another layer of the same shape.
 
         Raises
         ------
@@ -153,17 +170,19 @@ class StateSpaceLayer(nn.Module):
         """Return (y_t, next state) for one sample x_t (batch, channels).
 
         Under ``torch.no_grad()`` the discrete system is kept from one step to the next, while the parameters have the
-        same values. `torch.compile` does not take this method and `prefill`, which look at values.
+        same values; where they have changed, it is checked as `initial_state` does. `torch.compile` does not take this
+        method and `prefill`, which look at values.
 
         Raises
         ------
         TypeError, ValueError
-            If ``x_t`` or ``state`` is no tensor of the layer, or the layer is bidirectional.
+            If ``x_t`` or ``state`` is no tensor of the layer, ``x_t`` has more precision than the layer, or as
+            `initial_state`.
         """
         u = self._opened(x_t, 2)
         self._check_state(state, u.shape[0])
         with torch.autocast(u.device.type, enabled=False):
-            y, state = self._advance(u, state, *self._kept_discrete())
+            y, state = self._advance(u, state, *self._kept_factors())
             return (y + self.D.to(self.dtype) * u).to(x_t.dtype), state
 
     def prefill(self, x: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -181,8 +200,11 @@ class StateSpaceLayer(nn.Module):
             As `step` and `initial_state`.
         """
         u = self._opened(x, 3).transpose(1, 2)
-        state = self.initial_state(x.shape[0]) if state is None else state
-        self._check_state(state, u.shape[0])
+        if state is None:
+            state = self.initial_state(x.shape[0])
+        else:
+            self._check_state(state, u.shape[0])
+            self._check_changed()
         with torch.autocast(u.device.type, enabled=False):
             y, state = self._resume(u, state)
         return y.transpose(1, 2).to(x.dtype), state
@@ -238,20 +260,33 @@ class StateSpaceLayer(nn.Module):
     def _through(self) -> torch.Tensor:
         return self.D.to(self.dtype)[:, None]
 
-    def _kept_discrete(self) -> tuple[torch.Tensor, ...]:
-        """Return `_discrete`, kept while the values of the parameters are the same; anew where torch follows it."""
-        if is_followed():
-            return self._discrete()
+    def _kept_factors(self) -> tuple[Any, ...]:
+        """Return `_factors`, kept while the values of the parameters are the same; anew where torch follows it."""
+        self._check_changed()
+        kept = self._kept
+        if is_traced() or torch.is_grad_enabled():
+            return self._factors()
+        if kept[1] is None:
+            kept[1] = self._factors()
+        return kept[1]
+
+    def _check_changed(self) -> None:
+        """Check that there are steps, where the parameters have not the values that were checked last."""
+        if is_traced():
+            return
         now = [getattr(self, name).detach() for name in self._names]
-        same = self._kept is not None and all(map(_equal, now, self._kept[0]))
-        if not same:
-            self._kept = [p.clone() for p in now], self._discrete()
-        return self._kept[1]
+        if self._kept is None or not all(map(_equal, now, self._kept[0])):
+            self._check_recurrent()
+            self._kept = [[p.clone() for p in now], None]
 
     def _check_parameters(self) -> None:
-        for name in self._names if torch._C._functorch.peek_interpreter_stack() is None else ():
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            return
+        for name in self._names:
             if not bool(torch.isfinite(getattr(self, name)).all()):
                 raise ValueError(f"{name} of the {type(self).__name__} layer must be finite, found NaN or infinities")
+        if self.reverse is not None:
+            self.reverse._check_parameters()
 
     def _check_recurrent(self) -> None:
         """Raise where there are no steps."""
@@ -267,12 +302,33 @@ class StateSpaceLayer(nn.Module):
         check_samples(x, self.channels, name, shape)
         if x.device != self.D.device:
             raise ValueError(f"{name} must be on the device of the layer, {self.D.device}, got {x.device}")
+        if torch.promote_types(x.dtype, self.dtype) != self.dtype:
+            raise TypeError(f"{name} must have no more precision than the layer, {self.dtype}, got {x.dtype}")
         return x.to(self.dtype)
 
     def _check_state(self, state: torch.Tensor, batch: int) -> None:
         if self.bidirectional:
             self._check_recurrent()
         check_state(state, (batch, self.channels, self.state_size), self.state_dtype, type(self).__name__)
+
+    @property
+    def _meaning(self) -> dict[str, Any]:
+        """What says how parameters are read, beside their names and shapes; it is saved with them."""
+        return {"state": self.state}
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if hasattr(destination, "_metadata"):
+            destination._metadata[prefix[:-1]].update(self._meaning)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *more: Any) -> None:
+        other = {key: local_metadata.get(key, value) for key, value in self._meaning.items()}
+        if other == self._meaning:
+            super()._load_from_state_dict(state_dict, prefix, local_metadata, *more)
+        else:
+            *_, errors = more
+            wanted = f"be of a layer with {self._meaning}, got one of a layer with {other}"
+            errors.append(f"state dict of {prefix[:-1] or type(self).__name__} must {wanted}")
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is copied and pickled: without what is kept for steps."""

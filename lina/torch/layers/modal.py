@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import pad
 
+from lina.torch.layers.checks import check_real, is_traced
 from lina.torch.layers.layer import StateSpaceLayer
 
 # Bounds of logarithms that no training comes near: beyond, exponentials would overflow and gradients be NaN.
@@ -20,6 +22,9 @@ class ModalLayer(StateSpaceLayer):
 
     Complex parameters are kept as pairs of real numbers on their last axis. Modes that make an odd number of states, or
     that a measure has, are real and stay so: they come first and have half weight.
+
+    Whatever the precision of the parameters, modes and steps are formed in double: phases hold their products as often
+    as there are samples. A state in single precision is multiplied by modes that are sums of two numbers.
     """
 
     pole_parameters: tuple[str, ...] = ("log_decay", "frequency", "B", "log_dt")
@@ -40,10 +45,7 @@ class ModalLayer(StateSpaceLayer):
         self.frequency = self._parameter(Lambda.imag)
         self.B = self._parameter(pairs_of(B))
         self.C = nn.Parameter(torch.randn(self.channels, len(Lambda), 2) * math.sqrt(0.5))
-        moving = torch.ones(len(Lambda))
         self._real_modes = 2 * len(Lambda) - self.state
-        moving[: self._real_modes] = 0
-        self.register_buffer("_moving", moving, persistent=False)
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -60,19 +62,31 @@ class ModalLayer(StateSpaceLayer):
             torch.tensor(values, dtype=torch.get_default_dtype()).repeat(self.channels, *[1] * values.ndim)
         )
 
-    def _complex(self, pairs: torch.Tensor) -> torch.Tensor:
+    @property
+    def _wide(self) -> torch.dtype:
+        """Double precision, where the device has it."""
+        return self.dtype if self.D.device.type == "mps" else torch.float64
+
+    def _joined(self, real: torch.Tensor, imaginary: torch.Tensor) -> torch.Tensor:
         """Return complex numbers, without the imaginary part of a mode that is real."""
-        pairs = pairs.to(self.dtype)
-        imaginary = pairs[..., 1]
-        return torch.complex(pairs[..., 0], imaginary * self._moving if self._real_modes else imaginary)
+        imaginary = pad(imaginary[..., self._real_modes :], (self._real_modes, 0))
+        return torch.complex(real.to(self._wide), imaginary.to(self._wide))
+
+    def _complex(self, pairs: torch.Tensor) -> torch.Tensor:
+        return self._joined(pairs[..., 0], pairs[..., 1])
+
+    def _exponential(self, logarithm: torch.Tensor) -> torch.Tensor:
+        return torch.exp(logarithm.to(self._wide).clamp(-_WITHIN, _WITHIN))
 
     def continuous(self) -> tuple[torch.Tensor, ...]:
-        """Return Lambda, B, C (channels, n) and dt (channels,) of the continuous systems and their steps."""
-        decay = torch.exp(self.log_decay.to(self.dtype).clamp(-_WITHIN, _WITHIN))
-        frequency = self.frequency.to(self.dtype)
-        Lambda = torch.complex(-decay, frequency * self._moving if self._real_modes else frequency)
-        dt = torch.exp(self.log_dt.to(self.dtype).clamp(-_WITHIN, _WITHIN))
-        return Lambda, self._complex(self.B), self._complex(self.C), dt
+        """Return Lambda, B, C (channels, n) and dt (channels,) of the continuous systems and their steps, in double."""
+        Lambda = self._joined(-self._exponential(self.log_decay), self.frequency)
+        return Lambda, self._complex(self.B), self._complex(self.C), self._exponential(self.log_dt)
+
+    def _split(self, Lambda: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return factors in the precision of a state, and what their rounding left, if anything."""
+        near = Lambda.to(self.state_dtype)
+        return near, None if near.dtype == Lambda.dtype else (Lambda - near).to(near.dtype)
 
 
 def pairs_of(values: np.ndarray) -> np.ndarray:
@@ -83,13 +97,28 @@ def pairs_of(values: np.ndarray) -> np.ndarray:
 def _log_uniform(channels: int, least: float, most: float) -> torch.Tensor:
     """Return logarithms of steps, uniform between those of the bounds."""
     for name, value in (("dt_min", least), ("dt_max", most)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+        check_real(value, name)
     if not 0 < least <= most < math.inf:
         raise ValueError(f"dt_min and dt_max must be finite and 0 < dt_min <= dt_max, got {least} and {most}")
     return torch.rand(channels) * math.log(most / least) + math.log(least)
 
 
-def twice_real(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Return 2 Re sum_n conj(x_n) y_n, as a product of real numbers that are side by side in memory."""
-    return (torch.view_as_real(2 * x) * torch.view_as_real(y)).sum((-2, -1))
+def moved(
+    x: torch.Tensor, near: torch.Tensor, rest: torch.Tensor | None, B: torch.Tensor, u: torch.Tensor
+) -> torch.Tensor:
+    """Return (near + rest) x + B u for states (batch, channels, n) and inputs (batch, channels)."""
+    after = B * u[..., None]
+    add = torch.addcmul if is_traced() else torch.Tensor.addcmul_  # the latter fills no new memory
+    for factor in (near,) if rest is None else (rest, near):
+        after = add(after, factor, x)
+    return after
+
+
+def rows_of(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return real rows (..., 2 n) for `twice_real`, of complex x (..., n), in the precision of a complex dtype."""
+    return torch.view_as_real(2 * x.to(dtype)).flatten(-2)
+
+
+def twice_real(rows: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Return 2 Re sum_n conj(x_n) y_n of the rows of x, a product of real numbers that are side by side in memory."""
+    return (rows * torch.view_as_real(y).flatten(-2)).sum(-1)

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import nn
 
+from lina.torch.layers.checks import check_real
+
+# What torch appends to the name of a parameter that it makes of others, in pruning and in normalisation of weights.
+_MADE_OF = ("_orig", "_g", "_v")
 # The learning rate of the parameters that move poles, where that of the rest is higher.
 _LR = 1e-3
 
@@ -19,10 +24,11 @@ def parameter_groups(
     Parameters
     ----------
     module : Module
-        That contains `S4`, `S4D` or `RTF`, or is one of them.
-    lr : float
-        Learning rate of the rest.
-    state_lr : float, optional
+        That contains `S4`, `S4D` or `RTF`, or is one of them. What torch makes a parameter of, in pruning, in
+        normalisation of weights and by ``torch.nn.utils.parametrize``, belongs to its group.
+    lr : float or Tensor
+        Learning rate of the rest; a tensor of one number where the optimiser takes it.
+    state_lr : float or Tensor, optional
         Learning rate of decays, frequencies, low ranks, B, steps and denominators: the lower of ``lr`` and 1e-3 unless
         given. They have no weight decay: it would move the poles.
     weight_decay : float
@@ -33,7 +39,7 @@ def parameter_groups(
     TypeError
         If ``module`` is no module, or a rate no number.
     ValueError
-        If a number is negative.
+        If a number is negative, or nothing is found that a parameter of a layer was made of.
 
     Notes
     -----
@@ -42,25 +48,43 @@ def parameter_groups(
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch module, got {type(module).__name__}")
-    rates = {"lr": lr, "weight_decay": weight_decay, "state_lr": min(lr, _LR) if state_lr is None else state_lr}
-    for name, value in rates.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-        if not value >= 0:
-            raise ValueError(f"{name} must not be negative, got {value}")
+    lr, weight_decay = _checked(lr, "lr"), _checked(weight_decay, "weight_decay")
+    state_lr = min(lr, _LR) if state_lr is None else _checked(state_lr, "state_lr")
     slow = {id(p) for p in _of_poles(module)}
     both = [[p for p in module.parameters() if (id(p) in slow) is which] for which in (True, False)]
     groups = [
-        {"params": both[0], "lr": rates["state_lr"], "weight_decay": 0.0},
+        {"params": both[0], "lr": state_lr, "weight_decay": 0.0},
         {"params": both[1], "lr": lr, "weight_decay": weight_decay},
     ]
     return [group for group in groups if group["params"]]
 
 
+def _checked(value: Any, name: str) -> Any:
+    """Return a rate: a number that is not negative, or a tensor of one."""
+    tensor = isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_complex()
+    if not tensor:
+        check_real(value, name)
+    if not bool(value >= 0):
+        raise ValueError(f"{name} must not be negative, got {value}")
+    return value if tensor else float(value)
+
+
 def _of_poles(module: nn.Module) -> Iterator[nn.Parameter]:
     for each in module.modules():
         for name in getattr(each, "pole_parameters", ()):
-            if name in each._parameters:
-                yield each._parameters[name]
-            else:  # parametrised by others
-                yield from each.parametrizations[name].parameters()
+            yield from _made_of(each, name)
+
+
+def _made_of(module: nn.Module, name: str) -> list[nn.Parameter]:
+    """Return the parameter of a name, or those that torch makes it of."""
+    if name in getattr(module, "parametrizations", ()):
+        return list(module.parametrizations[name].parameters())
+    names = [name] if name in module._parameters else [name + end for end in _MADE_OF]
+    found = [p for p in (module._parameters.get(each) for each in names) if p is not None]
+    if not found:
+        got = type(getattr(module, name, None)).__name__
+        raise ValueError(
+            f"{name} of the {type(module).__name__} layer must be a parameter, or made of parameters by "
+            f"parametrisation, pruning or normalisation of torch.nn.utils, got {got}"
+        )
+    return found

@@ -19,6 +19,15 @@ from lina.torch.rational_filter import rational_filter
 
 # What the parameter of the denominators is called: a state dict does not load where it would mean something else.
 _NAMES = {None: "a", "montel": "w", "reflection": "rho"}
+# What to do about unstable denominators; those of "montel" are not.
+_REMEDIES = {
+    None: "; train it with constraint='montel' or 'reflection', or multiply a_m by r^m with an r below 1",
+    "montel": "",
+    "reflection": ": rounding moves poles that are nearly on the circle; multiply rho by a number below 1, or take "
+    "constraint='montel'",
+}
+# The sum of abs(a) stays below 1 with "montel" where coefficients are rounded to single precision.
+_BELOW_ONE = 1 - 2.0**-23
 
 
 class RTF(StateSpaceLayer):
@@ -31,10 +40,11 @@ class RTF(StateSpaceLayer):
     state : int
         Degree d, the number of real states.
     constraint : {"montel", "reflection"} or None
-        How denominators are kept stable. "montel": a = w / (1 + sum abs(w)), so that the sum of abs(a) is below 1,
-        which is enough, for 2 d flops. "reflection": w are free reflection coefficients (see
-        `lina.ssm.stable_polynomial`), which reach every stable denominator, for d^2 flops and d steps. None: a = w, of
-        which training may make an unstable one; then the taps grow with the length, and steps are refused.
+        How denominators are kept stable. "montel": a = (1 - 2^-23) w / (1 + sum abs(w)), so that the sum of abs(a) is
+        below 1, rounded to single precision too, which is enough, for 2 d flops. "reflection": w are free reflection
+        coefficients (see `lina.ssm.stable_polynomial`), which reach every stable denominator, for d^2 flops and d
+        steps. None: a = w, of which training may make an unstable one; then the taps grow with the length, and steps
+        are refused.
     denominators, numerators : int, optional
         How many different ones there are, a divisor of ``channels``, each shared by neighbouring channels; one for each
         channel unless given.
@@ -78,7 +88,6 @@ class RTF(StateSpaceLayer):
     """
 
     complex_state = False
-    _remedy = "; train it with constraint='montel' or 'reflection', or multiply a_m by r^m with an r below 1"
 
     def __init__(
         self,
@@ -110,6 +119,10 @@ class RTF(StateSpaceLayer):
         """The dtype of the state, and of `fraction`: double precision with "reflection"."""
         return torch.float64 if self.constraint == "reflection" else self.dtype
 
+    @property
+    def _remedy(self) -> str:
+        return _REMEDIES[self.constraint]
+
     def extra_repr(self) -> str:
         """Return the arguments that `repr` shows."""
         return f"{super().extra_repr()}, constraint={self.constraint!r}"
@@ -118,7 +131,8 @@ class RTF(StateSpaceLayer):
         """Return the denominators and numerators a, b (channels, d)."""
         w, b = (x.to(self.state_dtype) for x in (getattr(self, *self.pole_parameters), self.b))
         if self.constraint == "montel":
-            w = w / (1 + w.abs().sum(-1, keepdim=True))
+            wide = w if w.device.type == "mps" else w.double()
+            w = (_BELOW_ONE * wide / (1 + wide.abs().sum(-1, keepdim=True))).to(w.dtype)
         elif self.constraint == "reflection":
             w = stepped_up(torch_namespace, inside_circle(torch_namespace, w))
         a, b = (x.repeat_interleave(self.channels // len(x), 0) for x in (w, b))
@@ -154,7 +168,7 @@ class RTF(StateSpaceLayer):
 
     def _check_recurrent(self) -> None:
         super()._check_recurrent()
-        if torch._C._functorch.peek_interpreter_stack() is not None:
+        if self.constraint == "montel" or torch._C._functorch.peek_interpreter_stack() is not None:
             return
         a = to_numpy(self.fraction()[0])
         if not bool(reflect_below_one(a).all()):  # quick; what it does not see is proven

@@ -11,7 +11,7 @@ from lina.hippo import nplr
 from lina.ssm import DPLRSystem, kernel_dplr, stability_margin
 from lina.ssm._discretize import discretize_dplr
 from lina.torch.layers.checks import check_count
-from lina.torch.layers.modal import ModalLayer, pairs_of, twice_real
+from lina.torch.layers.modal import ModalLayer, moved, pairs_of, rows_of, twice_real
 
 _MEASURES = ("legs", "legt", "fout", "fourier_legs")
 
@@ -44,7 +44,8 @@ class S4(ModalLayer):
     Lambda are -exp(log_decay) and the low rank is subtracted: no training makes a mode grow. Those of "legt" and
     "fout", which are 0, begin as -1e-4. A whole sequence of length L takes about 45 flops a pair of modes and two
     samples for the taps and O(L log L) for each signal, a step 16 (r + 1) N flops with r = 2 for "legt" and 1
-    otherwise; for gradients the inputs are kept and nothing of size N L.
+    otherwise (in single precision 4 N more, for what the rounding of modes left); for gradients the inputs are kept and
+    nothing of size N L.
 
     References
     ----------
@@ -85,8 +86,13 @@ class S4(ModalLayer):
 
     def kernel(self, L: int) -> torch.Tensor:
         """Return the first L taps (channels, L), without D; those of a smaller L are the first of them."""
-        Lambda, B, C, dt = self.continuous()
-        return kernel_dplr(Lambda, self.low_rank(), B, C, dt, L, unstable="ignore")
+        *parts, dt = self.continuous()
+        Lambda, B, C, P = (x.to(self.state_dtype) for x in (*parts, self.low_rank()))
+        return kernel_dplr(Lambda, P, B, C, dt.to(self.dtype), L, unstable="ignore")
+
+    def _exponential(self, logarithm: torch.Tensor) -> torch.Tensor:
+        """Round to what the kernel takes, which in double precision needs three times as long: steps do the same."""
+        return super()._exponential(logarithm).to(self.dtype).to(self._wide)
 
     def _discrete(self) -> tuple[torch.Tensor, ...]:
         Lambda, B, C, dt = self.continuous()
@@ -99,15 +105,19 @@ class S4(ModalLayer):
         return DPLRSystem(Lambda, P, B, C, Q, dt=1.0)
 
     def _margins(self) -> torch.Tensor:
-        parts = (*self.continuous(), self.low_rank())
-        Lambda, B, C, dt, P = (x.to(torch.promote_types(x.dtype, torch.float64)) for x in parts)
-        margins = stability_margin(DPLRSystem(Lambda, P, B, C).discretize(dt))
+        Lambda, B, C, dt = self.continuous()
+        margins = stability_margin(DPLRSystem(Lambda, self.low_rank(), B, C).discretize(dt))
         return margins.clamp_min(2.0**-53)  # Lambda - P P^* is dissipative: rounding may say 0 or less, but it is not
 
-    def _advance(self, u: torch.Tensor, x: torch.Tensor, *parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        Lambda, P, B, C, Q = parts
-        along = twice_real(Q, x[..., None, :])
-        x = torch.addcmul(B * u[..., None], Lambda, x)
+    def _factors(self) -> tuple[Any, ...]:
+        Lambda, P, B, C, Q = self._discrete()
+        rows = (rows_of(x, self.state_dtype) for x in (C.conj().resolve_conj(), Q))
+        return *self._split(Lambda), P.to(self.state_dtype), B.to(self.state_dtype), *rows
+
+    def _advance(self, u: torch.Tensor, x: torch.Tensor, *factors: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        near, rest, P, B, read, across = factors
+        along = twice_real(across, x[..., None, :])
+        x = moved(x, near, rest, B, u)
         for r in range(P.shape[-2]):
             x = torch.addcmul(x, P[:, r], along[..., r, None].to(x.dtype), value=-1)
-        return twice_real(C.conj().resolve_conj(), x), x
+        return twice_real(read, x), x

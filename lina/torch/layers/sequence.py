@@ -98,7 +98,11 @@ class SequenceModel(Stack):
         return self.decoder(h), after
 
     def prefill(self, x: torch.Tensor, state: tuple[Any, ...] | None = None) -> tuple[torch.Tensor, tuple[Any, ...]]:
-        """Return what `forward` does of x (batch, length, in_features) after what ``state`` has seen, and the state."""
+        """Return what `forward` does of x (batch, length, in_features) after what ``state`` has seen, and the state.
+
+        All sequences of a batch are as long as x, since a state has seen all of them: prefill those of one length
+        together, or cut the batch where the shorter ones end.
+        """
         self.check_input(x, "x", "(batch, length, in_features)")
         state = self.initial_states(x.shape[0]) if state is None else state
         self.check_states(state, "state")
@@ -213,7 +217,10 @@ class SequenceClassifier(Stack):
         return self._logits(h[:, None], blocks, state)
 
     def prefill(self, x: torch.Tensor, state: ClassifierState | None = None) -> tuple[torch.Tensor, ClassifierState]:
-        """Return the logits of all samples up to the last one of x (batch, length, in_channels), and the state."""
+        """Return the logits of all samples up to the last one of x (batch, length, in_channels), and the state.
+
+        All sequences of a batch are as long as x: ``lengths`` are for `forward`; prefill those of one length together.
+        """
         self.check_input(x, "x", "(batch, length, in_channels)")
         state = self.initial_state(x.shape[0]) if state is None else state
         self._check_state(state, x.shape[0])
@@ -244,6 +251,8 @@ class SequenceClassifier(Stack):
             lengths = torch.as_tensor(lengths, device=x.device)
         except (TypeError, ValueError):
             raise TypeError(f"lengths must be a tensor or a list of integers, got {lengths!r}") from None
+        if lengths.numel() == 0:  # an empty list has no dtype
+            lengths = lengths.long()
         if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
             raise TypeError(f"lengths must be integers, got dtype {lengths.dtype}")
         if tuple(lengths.shape) != (x.shape[0],):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lina.torch.layers.block import ResidualBlock
-from lina.torch.layers.checks import check_count, check_samples
+from lina.torch.layers.checks import check_count, check_dtype, check_samples
 from lina.torch.layers.parameter_groups import parameter_groups
 from lina.torch.layers.rtf import RTF
 from lina.torch.layers.s4 import S4
@@ -65,9 +65,7 @@ class Stack(nn.Module):
     def check_input(self, x: Any, name: str, shape: str) -> None:
         """Raise TypeError or ValueError unless ``x`` holds finite samples of this model, of the named shape."""
         check_samples(x, self.encoder.in_features, name, shape)
-        dtype = self.encoder.weight.dtype
-        if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
-            raise TypeError(f"{name} must have the dtype of the parameters, {dtype}, got {x.dtype}")
+        check_dtype(x, self.encoder.weight.dtype, name)
 
     def check_states(self, states: Any, name: str) -> None:
         """Raise TypeError unless ``states`` is a tuple with one entry for each block, which looks at it itself."""
