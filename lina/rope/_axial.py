@@ -68,7 +68,7 @@ def rotate_axial(
     Raises
     ------
     TypeError
-        If arrays are of different libraries or positions are not real.
+        If arrays are of different libraries, positions are not real, or ``scalings`` or ``lengths`` no sequences.
     ValueError
         If the shares do not add up to d, the number of axes differs, or a scaling changes positions or goes by rows.
 
@@ -88,7 +88,7 @@ def rotate_axial(
     """
     _, x = open_door(min_ndim=1, x=x)
     axes = _check_scalings(scalings, x)
-    seen = [None] * len(axes) if lengths is None else list(lengths)
+    seen = [None] * len(axes) if lengths is None else _as_list(lengths, "lengths")
     if len(seen) != len(axes):
         raise ValueError(f"lengths must have one entry for each of {len(axes)} axes, got {len(seen)}")
     where = positions if hasattr(positions, "shape") else np.asarray(positions)
@@ -102,8 +102,15 @@ def rotate_axial(
     return open_door(x=parts[0])[0].concat(parts, axis=-1)
 
 
+def _as_list(values: Any, name: str) -> list[Any]:
+    try:
+        return list(values)
+    except TypeError:
+        raise TypeError(f"{name} must be a sequence, one for each axis, got {type(values).__name__}") from None
+
+
 def _check_scalings(scalings: Any, x: Any) -> list[RotaryScaling]:
-    axes = list(scalings)
+    axes = _as_list(scalings, "scalings")
     for scaling in axes:
         if not isinstance(scaling, RotaryScaling):
             raise TypeError(f"scalings must be of RotaryScaling, got {type(scaling).__name__}")

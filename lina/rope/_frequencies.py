@@ -62,7 +62,18 @@ def linear(theta: np.ndarray, s: float) -> np.ndarray:
 
 def ntk(dim: int, base: float, s: float) -> np.ndarray:
     """A larger base, by which the first frequency stays and the last one is theta / s."""
-    return rotary_frequencies(dim, base * s ** (dim / (dim - 2)))
+    return rotary_frequencies(dim, ntk_base(dim, base, s))
+
+
+def ntk_base(dim: int, base: float, s: float) -> float:
+    """Return the base of `ntk`, or raise ValueError where it is none."""
+    try:
+        larger = base * s ** (dim / (dim - 2))
+    except OverflowError:
+        larger = math.inf
+    if not 0 < larger < math.inf:
+        raise ValueError(f"factor must leave a finite base, got the scale {s:g} for base {base:g}")
+    return larger
 
 
 def ntk_fixed(theta: np.ndarray, s: float) -> np.ndarray:
@@ -78,7 +89,7 @@ def ntk_mixed(theta: np.ndarray, s: float, exponent: float) -> np.ndarray:
 
 def dynamic(dim: int, base: float, s: float, length: int, seen: int) -> np.ndarray:
     """`ntk` with s seen / length - (s - 1), which is 1 up to the trained length, as transformers has it."""
-    return ntk(dim, base, s * max(seen, length) / length - (s - 1))
+    return ntk(dim, base, 1 + s * (max(seen, length) - length) / length)  # the difference itself loses digits of s
 
 
 def by_parts(theta: np.ndarray, s: float, kept: np.ndarray) -> np.ndarray:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
-from lina.rope._frequencies import ramp_ends, rotary_frequencies
+from lina.rope._checks import check_above, check_count
+from lina.rope._frequencies import ntk_base, ramp_ends, rotary_frequencies
 from lina.rope._scaling import RotaryScaling
 
 _SAME_NAME = ("linear", "dynamic", "yarn", "llama3", "longrope")
@@ -28,16 +29,18 @@ def from_hf(config: Any, layer_type: str | None, layout: str) -> RotaryScaling:
     if name not in _KIND_OF_TYPE:
         raise ValueError(f"config must have a rope_type of {', '.join(_KIND_OF_TYPE)}, got {name!r}")
     kind = _KIND_OF_TYPE[name]
-    head_dim = _read(config, "head_dim") or _needed(config, "hidden_size") // _needed(config, "num_attention_heads")
+    head_dim = _read(config, "head_dim") or _count(config, "hidden_size") // _count(config, "num_attention_heads")
+    head_dim = check_count(head_dim, "head_dim")
     share = rope.get("partial_rotary_factor", _read(config, "partial_rotary_factor", 1.0))
-    longest = _needed(config, "max_position_embeddings")
+    share = check_above(share, "partial_rotary_factor", 0)
+    longest = _count(config, "max_position_embeddings")
     original = longest
     if kind in _OWN_LENGTH:
-        own = _read(config, "original_max_position_embeddings")
-        original = rope.get("original_max_position_embeddings", longest) if own is None else own
-    factor = rope.get("factor")
-    if factor is None and kind in ("yarn", "longrope"):
-        factor = longest / original
+        name = "original_max_position_embeddings"
+        own = _read(config, name)
+        original = check_count(rope.get(name, longest) if own is None else own, name, 2)
+    factor = rope.get("factor", longest / original if kind in ("yarn", "longrope") else None)
+    factor = None if factor is None else check_above(factor, "factor", 0)
     return RotaryScaling(
         kind,
         head_dim=head_dim,
@@ -67,16 +70,18 @@ def _read(config: Any, name: str, default: Any = None) -> Any:
     return default if value is None else value
 
 
-def _needed(config: Any, name: str) -> Any:
+def _count(config: Any, name: str) -> int:
     value = _read(config, name)
     if value is None:
         raise ValueError(f"config must have {name}, got a {type(config).__name__} without it")
-    return value
+    return check_count(value, name)
 
 
 def _rope_parameters(config: Any, layer_type: str | None) -> dict[str, Any]:
     """Return the parameters of one type of layer, without entries that are None."""
     rope = _read(config, "rope_parameters") or _read(config, "rope_scaling") or {}
+    if not isinstance(rope, dict):
+        raise TypeError(f"config must have a dict of rope parameters, got {type(rope).__name__}")
     nested = [name for name, value in rope.items() if isinstance(value, dict)]
     if nested:
         if layer_type not in nested:
@@ -100,6 +105,8 @@ def _logit_scale(kind: str, rope: dict[str, Any], factor: float | None, original
         return None
     root, every = rope.get("mscale"), rope.get("mscale_all_dim")
     attention = rope.get("attention_factor")
+    if attention is not None:
+        attention = check_above(attention, "attention_factor", 0)
     if attention is None and kind == "longrope":
         attention = math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0
     if attention is None and root and every:
@@ -157,7 +164,7 @@ def _parameters(scaling: RotaryScaling, attention: float) -> dict[str, Any]:
         return {**rope, "rope_type": kind, **own, **_same(scaling, ("low_freq_factor", "high_freq_factor"))}
     if kind == "ntk" and s is not None:
         dim = scaling._rotary_dim
-        return {**rope, "rope_theta": scaling.base * s ** (dim / (dim - 2))}
+        return {**rope, "rope_theta": ntk_base(dim, scaling.base, s)}
     return rope if kind == "none" else {**rope, "rope_type": kind, "factor": s}
 
 
@@ -186,7 +193,7 @@ def _linear(xp: Any, scaling: RotaryScaling, rope: dict[str, Any], seen: int) ->
 
 def _dynamic(xp: Any, scaling: RotaryScaling, rope: dict[str, Any], seen: int) -> Any:
     dim, s, length = scaling._rotary_dim, rope["factor"], scaling.original_length
-    base = rope["rope_theta"] * ((s * max(seen, length) / length) - (s - 1)) ** (dim / (dim - 2))
+    base = ntk_base(dim, rope["rope_theta"], (s * max(seen, length) / length) - (s - 1))
     return 1.0 / _powers(xp, scaling, base)
 
 

@@ -73,7 +73,11 @@ def check_logit_scale(value: Any) -> LogitScale:
 
 def called(function: Callable[[np.ndarray], Any], positions: np.ndarray) -> np.ndarray:
     """Return what a function says to the positions, if that is one finite number for each."""
-    scales = np.asarray(function(positions), dtype=np.float64)
+    returned = function(positions)
+    try:
+        scales = np.asarray(returned, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"logit_scale must return numbers, got {type(returned).__name__}") from None
     if scales.shape not in ((), positions.shape) or not np.all(np.isfinite(scales)):
         found = f"shape {scales.shape} with {np.sum(~np.isfinite(scales))} not finite"
         raise ValueError(f"logit_scale must return finite numbers of shape {positions.shape}, got {found}")

@@ -155,6 +155,8 @@ class RotaryScaling:
     def _check_together(self) -> None:
         if self.kind == "yarn":
             self._kept(frequencies.rotary_frequencies(self._rotary_dim, self.base))
+        if self.kind == "ntk" and self.schedule == "static":
+            frequencies.ntk_base(self._rotary_dim, self.base, self.factor or 1.0)
         if self.logit_scale == "yarn" and self.kind not in SCALED:
             raise ValueError(f"logit_scale must not be 'yarn' for kind {self.kind!r}, whose context has no scale")
         if self.logit_scale in ("log_n", "log_n_clipped"):
@@ -300,7 +302,7 @@ class RotaryScaling:
         Raises
         ------
         TypeError
-            If there is no such parameter.
+            If there is no such parameter, or an entry is no number or no dict where it has to be one.
         ValueError
             If the type is unknown, a needed number is missing, or the options do not belong together.
 

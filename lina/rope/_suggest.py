@@ -19,7 +19,7 @@ def suggest(method: str, train_length: int, test_length: int) -> dict[str, Any]:
     method : str
         A kind of `RotaryScaling` other than "longrope", whose lists come from a search.
     train_length, test_length : int
-        Trained and wanted length N and L. With L at most N nothing is stretched.
+        Trained and wanted length N and L. With L at most N all factors and groups are 1.
 
     Returns
     -------
@@ -31,7 +31,8 @@ def suggest(method: str, train_length: int, test_length: int) -> dict[str, Any]:
         - "dynamic": factor 1, with which the base follows the length by itself;
         - "rerope": window N / 2, the upper end of the range N/4 to N/2;
         - "leaky_rerope": window N / 4, and the least factor with w + (L - 1 - w) / factor <= N / 2;
-        - "self_extend": about the same, the least group with w + (L - w) / group < N / 2, and w a multiple of it;
+        - "self_extend": about the same, the least group with w + (L - w) / group < N / 2, whose largest multiple up to
+          N / 4 is the window w; where no group up to N / 4 does, w = N / 4 and the least group beyond;
         - "window", "lambda_mask": the trained length; "sink": 4 sinks and the trained length less these.
 
     Raises
@@ -71,10 +72,20 @@ def _rule(method: str, n: int, length: int) -> dict[str, Any]:
     if method == "rerope":
         return {"window": n // 2}
     if method == "leaky_rerope":
-        return {"window": quarter, "factor": max(1.0, (length - 1 - quarter) / (n / 2 - quarter))}
+        return {"window": quarter, "factor": (length - 1 - quarter) / (n / 2 - quarter) if length > n else 1.0}
     if method == "self_extend":
-        group = 1 if length <= n else math.floor((length - quarter) / (n / 2 - quarter)) + 1
-        return {"window": max(quarter // group * group, 0) or quarter, "group": group}
+        return _window_and_group(n, length, quarter)
     if method == "none":
         return {}
     return {"window": n - 4, "sinks": 4} if method == "sink" else {"window": n}
+
+
+def _window_and_group(n: int, length: int, quarter: int) -> dict[str, int]:
+    """Return the least group that the rule of "self_extend" allows, and its window."""
+    if length <= n:
+        return {"window": quarter, "group": 1}
+    for group in range(2, quarter + 1):
+        window = quarter // group * group
+        if window + (length - window) / group < n / 2:
+            return {"window": window, "group": group}
+    return {"window": quarter, "group": math.floor((length - quarter) / (n / 2 - quarter)) + 1}

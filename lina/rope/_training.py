@@ -12,7 +12,7 @@ from lina.rope._scaling import RotaryScaling
 
 
 def random_positions(
-    length: int, max_length: int, *, batch: tuple[int, ...] = (), method: str = "subset", rng: Any = None
+    length: int, max_length: int, *, batch: int | tuple[int, ...] = (), method: str = "subset", rng: Any = None
 ) -> np.ndarray:
     """Return sorted random positions, by which a model trained on short texts meets those of long ones.
 
@@ -22,7 +22,7 @@ def random_positions(
         Number N of positions.
     max_length : int
         Length L of the texts to be met, at least N.
-    batch : tuple of int
+    batch : int or tuple of int
         Leading axes: independent draws.
     method : {"subset", "stretched"}
         N of 0, ..., L - 1 without replacement, sorted; or equally spaced reals from 0 to a random end, which is
@@ -57,7 +57,7 @@ def random_positions(
     check_option(method, ("subset", "stretched"), "method")
     if n > longest:
         raise ValueError(f"length must be at most max_length = {longest}, got {n}")
-    draws, shape = generator(rng), tuple(check_count(size, "batch", 0) for size in batch)
+    draws, shape = generator(rng), tuple(check_count(size, "batch", 0) for size in np.atleast_1d(batch))
     if method == "stretched":
         ends = np.minimum(draws.exponential(max(n - 1, 0), size=shape), longest - 1)
         return ends[..., None] * np.linspace(0, 1, n)
@@ -215,7 +215,7 @@ def normalise_keys(k: Any) -> Any:
     Returns
     -------
     normalised : array, shape (..., d)
-        A key of zeros stays, and so does its row's gradient: zero.
+        A key of zeros stays zero, and its gradient is zero.
 
     Raises
     ------
@@ -245,4 +245,5 @@ def normalise_keys(k: Any) -> Any:
         scaled = k / xp.astype(xp.where(empty, xp.ones_like(largest), largest), k.dtype, copy=False)
         squares = xp.sum(xp.real(scaled * xp.conj(scaled)) if k.dtype != real_dtype(xp, k) else scaled**2, axis=-1)
         norms = xp.sqrt(xp.where(empty, xp.ones_like(largest), squares[..., None]))
-        return scaled / xp.astype(norms, k.dtype, copy=False)
+        normalised = scaled / xp.astype(norms, k.dtype, copy=False)
+        return xp.where(empty, xp.zeros_like(k), normalised)  # so that nothing reaches the gradient of zeros

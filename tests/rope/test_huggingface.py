@@ -203,6 +203,21 @@ def test_what_cannot_be_converted_is_refused():
         RotaryScaling.from_hf({"rope_parameters": {"rope_type": "proportional"}})
     with pytest.raises(ValueError, match="config must have max_position_embeddings, got a dict without it"):
         RotaryScaling.from_hf({"head_dim": 8})
+    shape = {"head_dim": 8, "max_position_embeddings": 64}
+    for wrong in ("linear", ["linear"]):
+        with pytest.raises(TypeError, match=f"config must have a dict of rope parameters, got {type(wrong).__name__}"):
+            RotaryScaling.from_hf({**shape, "rope_scaling": wrong})
+    with pytest.raises(TypeError, match="partial_rotary_factor must be a number, got str"):
+        RotaryScaling.from_hf({**shape, "partial_rotary_factor": "a"})
+    with pytest.raises(ValueError, match="num_attention_heads must be at least 1, got 0"):
+        RotaryScaling.from_hf({"hidden_size": 8, "num_attention_heads": 0, "max_position_embeddings": 64})
+    lists = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+    with pytest.raises(ValueError, match="original_max_position_embeddings must be at least 2, got 1"):
+        RotaryScaling.from_hf({**shape, "original_max_position_embeddings": 1, "rope_parameters": lists})
+    with pytest.raises(TypeError, match="factor must be a number, got str"):
+        RotaryScaling.from_hf({**shape, "rope_parameters": {"rope_type": "yarn", "factor": "a"}})
+    with pytest.raises(TypeError, match="attention_factor must be a number, got str"):
+        RotaryScaling.from_hf({**shape, "rope_parameters": {"rope_type": "yarn", "attention_factor": "a"}})
     with pytest.raises(ValueError, match="kind must be one of frequencies for transformers, got 'rerope'"):
         scaling("rerope").to_hf()
     with pytest.raises(ValueError, match="schedule must be 'static' or 'local_static', got 'row_bucket'"):

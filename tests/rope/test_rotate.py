@@ -199,6 +199,10 @@ def test_axes_that_do_not_fit_are_refused():
         rotate_axial(x, grid_positions(6), [RotaryScaling("rerope", head_dim=8, original_length=4)])
     with pytest.raises(TypeError, match="scalings must be of RotaryScaling, got int"):
         rotate_axial(x, grid_positions(6), [8])
+    with pytest.raises(TypeError, match="scalings must be a sequence, one for each axis, got RotaryScaling"):
+        rotate_axial(x, grid_positions(6), one)
+    with pytest.raises(TypeError, match="lengths must be a sequence, one for each axis, got int"):
+        rotate_axial(x, grid_positions(6), [one], lengths=3)
     with pytest.raises(ValueError, match="lengths must have one entry for each of 1 axes, got 2"):
         rotate_axial(x, grid_positions(6), [one], lengths=(2, 3))
     with pytest.raises(ValueError, match="shape must have at least one length"):

@@ -1,6 +1,7 @@
 """RotaryScaling: parameters and their defaults, logit scales, schedules, and what it refuses."""
 
 import copy
+import itertools
 import math
 import pickle
 
@@ -231,6 +232,47 @@ def test_suggestions_are_scalings_that_keep_the_published_rules(method, n, lengt
         assert reach == 0 or reach > n / 2 - 2 or method == "self_extend"
     elif method in ("window", "sink"):
         assert reach <= n - 1
+
+
+@pytest.mark.parametrize("method", [kind for kind in KINDS if kind != "longrope"])
+def test_nothing_is_suggested_to_be_stretched_up_to_the_trained_length(method):
+    for length in (1, 511, 512):
+        given = suggest(method, 512, length)
+        assert given.get("factor", 1) == given.get("group", 1) == 1
+
+
+def test_the_suggested_group_is_the_least_whose_multiple_stays_within_half_of_the_trained_length():
+    def stays(w, group, n, length):
+        return w + (length - w) / group < n / 2
+
+    for n, length in itertools.product([8, 16, 17, 30, 64, 512], [9, 17, 18, 40, 65, 200, 600, 4096, 131072]):
+        if length <= n:
+            continue
+        given, quarter = suggest("self_extend", n, length), n // 4
+        group, w = given["group"], given["window"]
+        whole = [g for g in range(1, quarter + 1) if stays(quarter // g * g, g, n, length)]
+        if whole:
+            assert (group, w) == (whole[0], quarter // whole[0] * whole[0])
+        else:  # no group is below its window
+            assert w == quarter
+            assert stays(w, group, n, length)
+            assert not stays(w, group - 1, n, length)
+    assert suggest("self_extend", 16, 17) == {"kind": "self_extend", "original_length": 16, "window": 3, "group": 3}
+
+
+def test_factors_that_leave_no_finite_frequencies_are_refused():
+    with pytest.raises(ValueError, match=r"factor must leave a finite base, got the scale 1e\+308 for base 10000"):
+        scaling("ntk", factor=1e308)
+    huge = scaling("dynamic", factor=1e200)
+    np.testing.assert_allclose(huge.inv_freq(), scaling("none").inv_freq())
+    np.testing.assert_allclose(huge.inv_freq(257)[0], 1)
+    with pytest.raises(ValueError, match=r"factor must leave a finite base, got the scale 7.8125e\+302 for base 10000"):
+        scaling("dynamic", factor=1e305).inv_freq(258)
+
+
+def test_a_logit_scale_that_returns_no_numbers_is_named():
+    with pytest.raises(TypeError, match="logit_scale must return numbers, got str"):
+        scaling("none", logit_scale=lambda _: "a").query_scale([1])
 
 
 def test_suggestions_refuse_what_has_no_rule():

@@ -36,6 +36,7 @@ def test_all_positions_and_single_ones_are_results():
     np.testing.assert_array_equal(random_positions(5, 5, rng=0), np.arange(5))
     assert random_positions(1, 9, method="stretched", rng=0).tolist() == [0.0]
     assert random_positions(3, 9, batch=(0, 2)).shape == (0, 2, 3)
+    assert random_positions(3, 9, batch=2).shape == (2, 3)
 
 
 def test_random_positions_repeat_with_their_seed_and_refuse_nonsense():
@@ -110,7 +111,16 @@ def test_normalised_keys_have_gradients_and_zeros_have_zero_ones():
     assert torch.autograd.gradcheck(normalise_keys, (k,))
     zero = torch.zeros(2, 4, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(normalise_keys(zero).sum(), zero)
-    assert torch.isfinite(gradient).all()
+    assert torch.equal(gradient, torch.zeros(2, 4, dtype=torch.float64))
+    tiny = torch.full((1, 4), 1e-30, requires_grad=True)  # the square of which is 0 in float32
+    (gradient,) = torch.autograd.grad(normalise_keys(tiny)[0, 0], tiny)
+    torch.testing.assert_close(gradient, torch.tensor([[3, -1, -1, -1]]) / 8e-30)
+
+
+def test_the_gradient_of_a_key_of_zeros_is_zero_in_jax():
+    jax = pytest.importorskip("jax")
+    gradient = jax.grad(lambda k: normalise_keys(k).sum())(jax.numpy.zeros((2, 4)))
+    np.testing.assert_array_equal(gradient, np.zeros((2, 4)))
 
 
 def test_the_average_over_bases_leans_to_the_sure_ones():

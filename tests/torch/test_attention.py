@@ -1,5 +1,6 @@
 """Extrapolating attention: its definition, its gradients, padding, and what it must reduce to."""
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="NOT TESTED: the torch room, because there is no torch")
@@ -207,6 +208,30 @@ def test_what_is_empty_returns_empty(batch, m, n):
         assert not any(x.any() for x in grads)
 
 
+def test_no_sequences_with_no_lengths_return_empty():
+    out, lse = extrapolated_attention(*tensors(torch, 5, 9, batch=0), scaling("rerope"), lengths=[], return_lse=True)
+    assert out.shape == (0, 4, 5, 16)
+    assert lse.shape == (0, 4, 5)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # which torch.func.jvp calls itself
+def test_forward_mode_and_the_transforms_of_torch_func_are_refused():
+    q, k, v = tensors(torch, 20, 20)
+    attend = lambda q: extrapolated_attention(q, k, v, scaling("rerope")).sum()  # noqa: E731
+    cache = RotaryCache(scaling("rerope"))
+    cache.append(k, v)
+    one = lambda q: decode_attention(q[:, :, -1:], cache).sum()  # noqa: E731
+    for function, name in ((attend, "extrapolated_attention"), (one, "decode_attention")):
+        for transform in (lambda f: torch.func.jvp(f, (q,), (q,)), lambda f: torch.func.grad(f)(q)):
+            with pytest.raises(GradientError, match=f"{name} has no forward mode and takes no transform of torch.func"):
+                transform(function)
+        with (
+            torch.autograd.forward_ad.dual_level(),
+            pytest.raises(GradientError, match=f"{name} has no forward mode"),
+        ):
+            function(torch.autograd.forward_ad.make_dual(q, q))
+
+
 def test_a_second_derivative_is_refused():
     q, k, v = (x.requires_grad_() for x in tensors(torch, 20, 20, torch.float64))
     out = extrapolated_attention(q, k, v, scaling("rerope"))
@@ -242,14 +267,77 @@ def test_autocast_does_not_lower_the_precision():
     assert torch.equal(found, extrapolated_attention(q, k, v, scaling("rerope")))
 
 
+@every
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("at", [0, 7, 8, 16, 33])
+def test_a_key_of_nan_spoils_the_rows_that_see_it_and_no_other(name, dtype, at):
+    q, k, v = tensors(torch, 41, 41, dtype, batch=1)
+    k[:, :, at] = torch.nan
+    out, lse = extrapolated_attention(q, k, v, scaling(name), return_lse=True)
+    spoilt, _ = attention_by_definition(q, k, v, scaling(name))
+    assert torch.equal(out.isnan().all(-1), spoilt.isnan().any(-1))
+    assert torch.equal(out.isnan().any(-1), lse.isnan())
+
+
+@pytest.mark.parametrize("name", ["none", "rerope", "window"])
+def test_queries_of_nan_keys_of_nan_only_and_logits_that_overflow_are_nan(name):
+    q, k, v = tensors(torch, 41, 41)
+    q[:, :, [0, 8, 20]] = torch.nan
+    out = extrapolated_attention(q, k, v, scaling(name))
+    assert out.isnan().all(-1)[0, 0].nonzero().flatten().tolist() == [0, 8, 20]
+    assert bool(
+        extrapolated_attention(v[:, [0, 0, 1, 1]], torch.full_like(k, torch.nan), v, scaling(name)).isnan().all()
+    )
+    huge = torch.full_like(k, 1e20)
+    assert bool(extrapolated_attention(-huge, huge, v, scaling(name)).isnan().all())
+
+
+@pytest.mark.parametrize("scale", [0, -0.0, -0.25])
+@pytest.mark.parametrize("name", ["none", "rerope", "lambda_mask", "yarn row_bucket"])
+def test_a_scale_of_zero_or_below_is_that_of_the_definition(name, scale):
+    q, k, v = (x.requires_grad_() for x in tensors(torch, 33, 41, torch.float64))
+    found = extrapolated_attention(q, k, v, scaling(name), scale=scale, return_lse=True)
+    wanted = attention_by_definition(q, k, v, scaling(name), scale=scale)
+    for x, y in zip(found, wanted, strict=True):
+        torch.testing.assert_close(x, y)
+    grads, exact = (torch.autograd.grad(out.sin().sum() + lse.sum(), (q, k, v)) for out, lse in (found, wanted))
+    for x, y in zip(grads, exact, strict=True):
+        torch.testing.assert_close(x, y)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", [1e-2, 1.0, 1e5])
+def test_gradients_through_the_logsumexp_have_the_precision_of_the_dtype_at_any_size(dtype, size):
+    q, k, v = (x.requires_grad_() for x in tensors(torch, 40, 40, dtype))
+    with torch.no_grad():
+        k *= 1e-3  # so that what is finite in float64 is so in half precision
+    grads = torch.autograd.grad(
+        extrapolated_attention(q, k, v, scaling("rerope"), return_lse=True)[1].sum() * size, (q, k)
+    )
+    exact = torch.autograd.grad(attention_by_definition(q, k, v, scaling("rerope"))[1].sum() * size, (q, k))
+    torch.testing.assert_close(
+        grads[0], exact[0], rtol=0, atol=20 * torch.finfo(dtype).eps * float(exact[0].abs().max())
+    )
+    finite = exact[1].isfinite()  # keys are seen by many rows: 1e5 times their queries may be beyond float16
+    bound = 4 * torch.finfo(dtype).eps * float(exact[1][finite].abs().max())
+    torch.testing.assert_close(grads[1][finite], exact[1][finite], rtol=0, atol=bound)
+
+
 def wrong(q, k, v, given, **options):
     return lambda: extrapolated_attention(q, k, v, given, **options)
 
 
 q5, k5, v5 = tensors(torch, 5, 5)
+
+
+def test_a_scale_of_numpy_is_a_number():
+    found = extrapolated_attention(q5, k5, v5, scaling("none"), scale=np.float32(0.25))
+    assert torch.equal(found, extrapolated_attention(q5, k5, v5, scaling("none"), scale=0.25))
+
+
 BAD = {
     "q must be a torch tensor, got list": wrong([1.0], k5, v5, scaling("none")),
-    "q must be of a real floating-point dtype, got torch.int64": wrong(q5.long(), k5, v5, scaling("none")),
+    "q must be float64, float32, bfloat16 or float16, got torch.int64": wrong(q5.long(), k5, v5, scaling("none")),
     "k must have shape .* got .2, 3, 5, 16.": wrong(q5, k5[:, [0, 1, 1]], v5, scaling("none")),
     "v must have the shape of k": wrong(q5, k5, v5[..., :4], scaling("none")),
     "v must have the dtype and device of q, torch.float32 on cpu, got torch.float64": wrong(
@@ -261,6 +349,13 @@ BAD = {
     "q must have the head_dim of scaling, 8": wrong(q5, k5, v5, RotaryScaling("none", head_dim=8, original_length=4)),
     "scale must be finite, got nan": wrong(q5, k5, v5, scaling("none"), scale=float("nan")),
     "scale must be a number, got str": wrong(q5, k5, v5, scaling("none"), scale="1"),
+    "q must be float64, float32, bfloat16 or float16, got torch.float8": wrong(
+        *(x.to(torch.float8_e4m3fn) for x in (q5, k5, v5)), scaling("none")
+    ),
+    "start must be at most 2..53, up to which float64 counts, got 18014398509481984": wrong(
+        q5, k5, v5, scaling("none"), start=2 * 2**53
+    ),
+    "length must be at most 2..53": wrong(q5, k5, v5, scaling("dynamic"), length=2**70),
     "start must be at least 0, got -1": wrong(q5, k5, v5, scaling("none"), start=-1),
     "length must be an int, got float": wrong(q5, k5, v5, scaling("none"), length=5.0),
     "padding must be one of 'right', 'left', got 'both'": wrong(q5, k5, v5, scaling("none"), padding="both"),

@@ -9,7 +9,7 @@ from lina.torch import RotaryCache, decode_attention, extrapolated_attention  # 
 from lina.torch.attention import cache as cache_module  # noqa: E402
 from lina.torch.attention import flash  # noqa: E402
 from tests.reference.extrapolated_attention import attention_by_definition  # noqa: E402
-from tests.torch.attention_cases import EVERY, TRAINED, scaling, tensors, tolerances  # noqa: E402
+from tests.torch.attention_cases import EVERY, POSITION, TRAINED, scaling, tensors, tolerances  # noqa: E402
 
 pytestmark = pytest.mark.torch
 every = pytest.mark.parametrize("name", EVERY)
@@ -93,6 +93,75 @@ def test_cropping_and_reordering_leave_what_a_new_cache_would_hold(name):
     torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["none", "yarn row_bucket", "dynamic", *POSITION])
+def test_tokens_that_were_rejected_leave_no_trace(name):
+    """Also where the keys that a window rotated have lost the ones that an earlier row sees."""
+    sequence, rejected = tensors(torch, 70, 70), tensors(torch, 300, 300, seed=1)
+    cache = RotaryCache(scaling(name))
+
+    def decode(tokens, rows):
+        q, k, v = (x[:, :, rows] for x in tokens)
+        return decoded(q, k, v, cache, [])
+
+    for kept, more in ((5, 1), (15, 2), (17, 30), (40, 300), (42, 300), (60, 9)):
+        decode(sequence, slice(len(cache), kept))
+        decode(rejected, slice(0, more))
+        cache.crop(kept)
+        q, k, v = (x[:, :, : kept + 1] for x in sequence)
+        found = decode(sequence, slice(kept, kept + 1))
+        wanted = extrapolated_attention(q[:, :, -1:], k, v, scaling(name))
+        torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["none", "rerope", "leaky_rerope", "sink"])
+def test_a_crop_copies_nothing_and_keeps_what_is_rotated(name, monkeypatch):
+    q, k, v = tensors(torch, 300, 300)
+    cache = RotaryCache(scaling(name))
+    cache.append(k, v)
+    decode_attention(q[:, :, -1:], cache)
+    place, rotated = cache.keys.data_ptr(), []
+    monkeypatch.setattr(cache_module, "rotate", lambda x, *rest: rotated.append(x.shape[2]) or x)
+    cache.crop(299)
+    cache.append(k[:, :, -1:], v[:, :, -1:])
+    decode_attention(q[:, :, -1:], cache)
+    assert cache.keys.data_ptr() == place
+    assert 1 <= sum(rotated) <= 8 + 2  # the window, of which a key more than was rotated may be asked for
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["none", "rerope", "window", "lambda_mask"])
+def test_keys_of_nan_are_seen_by_single_queries(name, dtype):
+    q, k, v = tensors(torch, 41, 41, dtype)
+    for at in (slice(0, 41), slice(40, 41), slice(33, 37)):
+        bad = k.clone()
+        bad[:, :, at] = torch.nan
+        cache = RotaryCache(scaling(name))
+        cache.append(bad, v)
+        assert bool(decode_attention(q[:, :, -1:], cache).isnan().all())
+
+
+def test_autocast_does_not_lower_the_precision_of_a_single_query():
+    q, k, v = tensors(torch, 40, 40)
+    cache = RotaryCache(scaling("rerope"))
+    cache.append(k, v)
+    flash.operators.cache_clear()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = decode_attention(q[:, :, -1:], cache)
+        flash.operators.cache_clear()
+        assert flash.operators("cpu", torch.float32) == (flash._cpu, flash._cpu_backward)
+    assert torch.equal(found, decode_attention(q[:, :, -1:], cache))
+
+
+@pytest.mark.parametrize("scale", [0, -0.25])
+def test_a_scale_of_zero_or_below_is_that_of_the_definition(scale):
+    q, k, v = tensors(torch, 40, 40)
+    cache = RotaryCache(scaling("rerope"))
+    cache.append(k, v)
+    exact, _ = attention_by_definition(q[:, :, -1:], k, v, scaling("rerope"), scale=scale)
+    found = decode_attention(q[:, :, -1:], cache, scale=scale)
+    torch.testing.assert_close(found.double(), exact, rtol=1e-6, atol=1e-6)
+
+
 def test_a_cache_that_is_cropped_to_nothing_begins_again():
     q, k, v = tensors(torch, 20, 20)
     cache = RotaryCache(scaling("rerope"))
@@ -168,7 +237,10 @@ BAD = {
     "k must have the dtype and device of the cache, torch.float32": lambda: filled().append(k3.double(), v3.double()),
     "k must have the head_dim of scaling, 16": lambda: filled().append(k3[..., :8], v3[..., :8]),
     "v must have the shape of k": lambda: filled().append(k3, v3[:, :, :1]),
-    "length must be between 0 and that of the cache, 3, got 4": lambda: filled().crop(4),
+    "length must be at most that of the cache, 3, got 4": lambda: filled().crop(4),
+    "length must be an int, got float": lambda: filled().crop(2.5),
+    "length must be an int, got str": lambda: filled().crop("a"),
+    "length must be an int, got bool": lambda: filled().crop(True),
     "index must be a tensor of integers of shape .new batch,.": lambda: filled().reorder(torch.tensor([0.5])),
     "q must have at most as many positions as k": lambda: decode_attention(torch.cat([q3, q3], 2), filled()),
     "start must be at least 0": lambda: RotaryCache(scaling("none"), start=-1),

@@ -72,6 +72,22 @@ def test_the_stock_operators_are_found_on_the_cpu(dtype):
     assert flash.operators("cpu", dtype) == (flash._cpu, flash._cpu_backward)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("n", [1, 3, 8, 16, 17, 40, 600, 1100])
+def test_the_operators_lose_no_nan(n, causal, dtype):
+    """Those of the CPU take rows of which they have met no number for masked ones."""
+    q, k, v = tensors(torch, n, n, dtype, batch=1, heads=2, key_heads=1)
+    generator = torch.Generator().manual_seed(n)
+    for spoilt in (slice(0, 1), slice(0, n), slice(0, 512), slice(512, 1024), None, None, None):
+        bad = k.clone()
+        where = torch.rand(n, generator=generator) < 0.3 if spoilt is None else spoilt
+        bad[:, :, where] = torch.nan
+        found, wanted = (f.attend(q, bad, v, causal, 0.3) for f in (flash, blockwise))
+        for x, y in zip(found, wanted, strict=True):
+            assert torch.equal(x.isnan(), y.isnan())
+
+
 @pytest.mark.parametrize("broken", ["missing", "raises", "wrong"])
 def test_operators_that_are_missing_or_wrong_are_left_alone(broken, monkeypatch):
     def raises(*args):
@@ -136,6 +152,15 @@ def test_rows_without_keys_in_some_or_all_sets_are_merged_without_nan():
     out.sum().backward()
     assert bool(outs.grad.isfinite().all())
     assert bool(lses.grad.isfinite().all())
+
+
+def test_what_a_set_without_keys_says_is_not_read():
+    outs = torch.tensor([[[1.0], [1.0]], [[torch.nan], [5.0]]], requires_grad=True)
+    lses = torch.tensor([[0.0, 0.0], [-torch.inf, 0.0]])
+    out, _ = merge_attention(list(outs), list(lses))
+    assert out.tolist() == [[1.0], [3.0]]
+    out.sum().backward()
+    assert outs.grad.flatten().tolist() == [1.0, 0.5, 0.0, 0.5]
 
 
 @pytest.mark.parametrize(

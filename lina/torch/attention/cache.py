@@ -7,6 +7,7 @@ import torch
 from lina.torch.attention.checks import check_new, check_scaling, check_start
 from lina.torch.attention.plans import Positions
 from lina.torch.attention.rotation import rotate, table
+from lina.torch.layers.checks import check_count
 
 
 class Run:
@@ -37,6 +38,11 @@ class Run:
             data[..., : self.stop - first, :] = self.of(first, self.stop)
         self._data, self.first = data, first
 
+    def crop(self, stop: int) -> None:
+        """Forget the positions from ``stop`` on; the next ones overwrite them."""
+        self.stop = min(self.stop, stop)
+        self.first = min(self.first, self.stop)
+
     def restart(self, at: int) -> None:
         """Forget all positions and go on at another one."""
         self.first = self.stop = at
@@ -59,13 +65,17 @@ class RotatedRun:
     def of(self, keys: Run, first: int, stop: int) -> torch.Tensor:
         """Return the keys first to stop - 1, rotated; what lies before ``first`` is not asked for again."""
         run = self._run
-        if run.stop <= first:
+        if not run.first <= first < run.stop:  # behind what there is, or before it, as after a crop
             run.restart(first)
         if run.stop < stop:
             new = keys.of(run.stop, stop)
             at = self._positions(torch.arange(run.stop, stop, dtype=torch.float64, device="cpu"))
             run.append(rotate(new, table(at, self.inv_freq, None, new), self._layout), first)
         return run.of(first, stop)
+
+    def crop(self, stop: int) -> None:
+        """Forget the positions from ``stop`` on."""
+        self._run.crop(stop)
 
 
 class RotaryCache:
@@ -90,7 +100,8 @@ class RotaryCache:
     scaling, start, length
         As given.
     keys, values : Tensor, shape (batch, key_heads, len(cache), head_dim)
-        Views of what was appended, for `extrapolated_attention`.
+        Views of what was appended, for `extrapolated_attention`: clone what is to outlast `crop`, after which the next
+        positions take the places of those that were rejected.
 
     Raises
     ------
@@ -99,7 +110,7 @@ class RotaryCache:
 
     Notes
     -----
-    Nothing is recorded for gradients. The buffers hold up to twice the present length.
+    Nothing is recorded for gradients. The buffers hold up to twice the greatest length since the cache was last empty.
 
     Examples
     --------
@@ -116,8 +127,7 @@ class RotaryCache:
         check_scaling(scaling)
         self.scaling = scaling
         self.start, self.length = check_start(start, length)
-        self._keys, self._values = Run(), Run()
-        self._rotated: dict[str, RotatedRun] = {}
+        self._clear()
 
     def __len__(self) -> int:
         """Return the number of positions."""
@@ -163,26 +173,31 @@ class RotaryCache:
             found = f"{index.dtype} of shape {tuple(index.shape)}" if isinstance(index, torch.Tensor) else type(index)
             raise TypeError(f"index must be a tensor of integers of shape (new batch,), got {found}")
         parts = [x.index_select(0, index.to(x.device)) for x in (self.keys, self.values)]
-        self._refill(*parts)
+        self._clear()
+        self.append(*parts)
 
     def crop(self, length: int) -> None:
-        """Keep the first positions only, as after tokens that were rejected.
+        """Keep the first positions only, as after tokens that were rejected. Nothing is copied.
 
         Raises
         ------
-        ValueError
-            If ``length`` is not between 0 and that of the cache.
+        TypeError, ValueError
+            If ``length`` is no int between 0 and the length of the cache.
         """
-        if not 0 <= length <= len(self):
-            raise ValueError(f"length must be between 0 and that of the cache, {len(self)}, got {length}")
-        self._refill(*(x[..., :length, :] for x in (self.keys, self.values)) if length < len(self) else ())
+        length = check_count(length, "length", 0)
+        if length > len(self):
+            raise ValueError(f"length must be at most that of the cache, {len(self)}, got {length}")
+        if length == 0:
+            self._clear()
+        self._keys.crop(length)
+        self._values.crop(length)
+        for rotated in self._rotated.values():
+            rotated.crop(length)
 
-    def _refill(self, *parts: torch.Tensor) -> None:
-        """Begin anew with keys and values, where there are any."""
-        if not parts:
-            return
-        self._keys, self._values, self._rotated = Run(), Run(), {}
-        self.append(*parts)
+    def _clear(self) -> None:
+        """Begin anew, where the next sequences may be others in batch, heads, dtype and device."""
+        self._keys, self._values = Run(), Run()
+        self._rotated: dict[str, RotatedRun] = {}
 
     def rotated(self, name: str, inv_freq: torch.Tensor, positions: Positions, first: int, stop: int) -> torch.Tensor:
         """Return keys rotated to positions; ``name`` says which, and other frequencies begin again."""

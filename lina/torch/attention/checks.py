@@ -4,9 +4,13 @@ import math
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
+from lina._core.errors import GradientError
 from lina.rope import RotaryScaling
-from lina.torch.layers.checks import check_count
+from lina.torch.layers.checks import check_count, check_real
+
+_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 def check_tensors(q: Any, k: Any, v: Any) -> None:
@@ -14,8 +18,8 @@ def check_tensors(q: Any, k: Any, v: Any) -> None:
     for name, x in (("q", q), ("k", k), ("v", v)):
         if not isinstance(x, torch.Tensor):
             raise TypeError(f"{name} must be a torch tensor, got {type(x).__name__}")
-        if not x.is_floating_point():
-            raise TypeError(f"{name} must be of a real floating-point dtype, got {x.dtype}")
+        if x.dtype not in _DTYPES:
+            raise TypeError(f"{name} must be float64, float32, bfloat16 or float16, got {x.dtype}")
         if x.ndim != 4:
             raise ValueError(f"{name} must have shape (batch, heads, length, head_dim), got {tuple(x.shape)}")
         if x.dtype != q.dtype or x.device != q.device:
@@ -64,8 +68,7 @@ def check_scale(scale: Any, channels: int) -> float:
     """Return the factor on the logits."""
     if scale is None:
         return channels**-0.5
-    if isinstance(scale, bool) or not isinstance(scale, (int, float)):
-        raise TypeError(f"scale must be a number, got {type(scale).__name__}")
+    check_real(scale, "scale")
     if not math.isfinite(scale):
         raise ValueError(f"scale must be finite, got {scale}")
     return float(scale)
@@ -73,7 +76,11 @@ def check_scale(scale: Any, channels: int) -> float:
 
 def check_start(start: Any, length: Any) -> tuple[int, int | None]:
     """Return the position of the first key and the length that frequencies are for."""
-    return check_count(start, "start", 0), None if length is None else check_count(length, "length", 1)
+    found = check_count(start, "start", 0), None if length is None else check_count(length, "length", 1)
+    for name, value in zip(("start", "length"), found, strict=True):
+        if value is not None and value > 2**53:
+            raise ValueError(f"{name} must be at most 2**53, up to which float64 counts, got {value}")
+    return found
 
 
 def check_lengths(lengths: Any, k: torch.Tensor) -> list[int]:
@@ -89,3 +96,17 @@ def check_lengths(lengths: Any, k: torch.Tensor) -> list[int]:
     if max(counts, default=0) > k.shape[2]:
         raise ValueError(f"lengths must be at most the length of k, {k.shape[2]}, got {max(counts)}")
     return counts
+
+
+def refuse_transforms(function: str, *tensors: torch.Tensor) -> None:
+    """Raise GradientError in a transform of torch.func, and for tensors with a tangent."""
+    if torch.compiler.is_compiling():
+        return
+    dual = forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(x).tangent is not None for x in tensors)
+    if dual or torch._C._functorch.peek_interpreter_stack() is not None:
+        raise no_transform(function)
+
+
+def no_transform(function: str) -> GradientError:
+    """Return the error of what torch.func or forward mode is asked of."""
+    return GradientError(f"{function} has no forward mode and takes no transform of torch.func: use torch.autograd")

@@ -7,7 +7,7 @@ import torch
 from lina._core.errors import GradientError
 from lina.torch.attention import flash
 from lina.torch.attention.cache import RotaryCache
-from lina.torch.attention.checks import check_scale, check_tensors
+from lina.torch.attention.checks import check_scale, check_tensors, refuse_transforms
 from lina.torch.attention.extrapolated import extrapolated_attention
 from lina.torch.attention.merge import merge_attention
 from lina.torch.attention.plans import PIECEWISE, far_positions, frequencies, row_runs, row_scale
@@ -39,7 +39,8 @@ def decode_attention(q: torch.Tensor, cache: RotaryCache, *, scale: float | None
     TypeError, ValueError
         If ``q`` is no such tensor or does not belong to what the cache holds, or that is empty.
     GradientError
-        If a gradient by ``q`` would be recorded: the cache has none.
+        If a gradient by ``q`` would be recorded, in reverse or forward mode: the cache has none; in a transform of
+        torch.func.
 
     Notes
     -----
@@ -52,6 +53,7 @@ def decode_attention(q: torch.Tensor, cache: RotaryCache, *, scale: float | None
         raise TypeError(f"cache must be a RotaryCache, got {type(cache).__name__}")
     k, v = cache.keys, cache.values
     check_tensors(q, k, v)
+    refuse_transforms("decode_attention", q)
     if torch.is_grad_enabled() and q.requires_grad:
         raise GradientError("decode_attention has no gradient: call it under torch.no_grad() or on q.detach()")
     scale = check_scale(scale, q.shape[-1])
@@ -59,7 +61,7 @@ def decode_attention(q: torch.Tensor, cache: RotaryCache, *, scale: float | None
         return extrapolated_attention(q, k, v, cache.scaling, scale=scale, start=cache.start, length=cache.length)
     # A compiler would compile anew at every length. The name is looked up here: it takes a second to import.
     one_query = torch.compiler.disable(_one_query) if torch.compiler.is_compiling() else _one_query
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(q.device.type, enabled=False):
         return one_query(q, v, cache, scale)
 
 

@@ -7,7 +7,14 @@ import torch
 from torch.nn.functional import pad
 
 from lina._core.array import check_option
-from lina.torch.attention.checks import check_lengths, check_scale, check_scaling, check_start, check_tensors
+from lina.torch.attention.checks import (
+    check_lengths,
+    check_scale,
+    check_scaling,
+    check_start,
+    check_tensors,
+    refuse_transforms,
+)
 from lina.torch.attention.merged import MergedAttention
 from lina.torch.attention.plans import plan
 from lina.torch.attention.rotation import working_dtype
@@ -70,6 +77,8 @@ def extrapolated_attention(
         If tensors are none, or their dtypes differ or are no floating-point ones; if a length is no int.
     ValueError
         If shapes do not belong together or with the scaling, or a length, ``start`` or ``padding`` is none of those.
+    GradientError
+        In forward mode, in a transform of torch.func, or for a second derivative.
 
     Notes
     -----
@@ -98,11 +107,15 @@ def extrapolated_attention(
     start, length = check_start(start, length)
     check_option(padding, ("right", "left"), "padding")
     scale = check_scale(scale, q.shape[-1])
+    counts = [] if lengths is None else check_lengths(lengths, k)
+    refuse_transforms("extrapolated_attention", q, k, v)
+    if scale <= 0:  # the operators multiply the minus infinities of their mask as well
+        q, scale = (-q, -scale) if scale else (0 * q, 1.0)
 
     def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return _attend(q, k, v, scaling, scale, start, length)
 
-    out, lse = attend(q, k, v) if lengths is None else _padded(q, k, v, check_lengths(lengths, k), padding, attend)
+    out, lse = _padded(q, k, v, counts, padding, attend) if counts else attend(q, k, v)
     return (out, lse) if return_lse else out
 
 

@@ -4,6 +4,7 @@ The operators of torch that return a logsumexp are not public. They are named he
 dtype against `blockwise`, and left alone where they are missing or say anything else.
 """
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -15,12 +16,14 @@ from lina.torch.attention import blockwise
 Forward = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 Backward = Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
+_CHANNELS_ON_CUDA = 256  # more than these the operators refuse
+
 
 def attend(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, causal: bool, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what `blockwise.attend` does; causal attention is square and no length is 0, which kills the process."""
-    forward, _ = operators(q.device.type, q.dtype)
+    forward, _ = _operators_for(q)
     return forward(_rows_contiguous(q), _rows_contiguous(k), _rows_contiguous(v), causal, scale)
 
 
@@ -35,9 +38,15 @@ def attend_backward(
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return what `blockwise.attend_backward` does, under the conditions of `attend`."""
-    _, backward = operators(q.device.type, q.dtype)
+    _, backward = _operators_for(q)
     q, k, v, grad, out = (_rows_contiguous(x) for x in (q, k, v, grad, out))
     return backward(grad, q, k, v, out, lse, causal, scale)
+
+
+def _operators_for(q: torch.Tensor) -> tuple[Forward, Backward]:
+    if q.is_cuda and q.shape[-1] > _CHANNELS_ON_CUDA:
+        return blockwise.attend, blockwise.attend_backward
+    return operators(q.device.type, q.dtype)
 
 
 @cache
@@ -46,9 +55,10 @@ def operators(device: str, dtype: torch.dtype) -> tuple[Forward, Backward]:
     plain = blockwise.attend, blockwise.attend_backward
     candidates = {"cpu": (_cpu, _cpu_backward), "cuda": (_cuda, _cuda_backward)}
     stock = candidates.get(device)
-    if stock is not None and _agree(stock, plain, device, dtype):
-        return stock
-    return plain
+    if stock is None:
+        return plain
+    with torch.autocast(device, enabled=False):  # or the trial would be one of lower precision
+        return stock if _agree(stock, plain, device, dtype) else plain
 
 
 def _agree(stock: tuple[Forward, Backward], plain: tuple[Forward, Backward], device: str, dtype: torch.dtype) -> bool:
@@ -71,6 +81,14 @@ def _rows_contiguous(x: torch.Tensor) -> torch.Tensor:
 
 
 def _cpu(q: Any, k: Any, v: Any, causal: bool, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attend; the operator takes a row for masked as long as it has met no logit but NaN and minus infinity.
+
+    Such a row has one of these with the first key, which all rows see. Where no product can be one, none is.
+    """
+    wide = torch.promote_types(q.dtype, torch.float32)
+    norms = (float(torch.linalg.vector_norm(x, dtype=wide)) for x in (q, k.select(2, 0)))
+    if not abs(scale) * math.prod(norms) <= torch.finfo(wide).max:
+        return blockwise.attend(q, k, v, causal, scale)
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, causal, scale=scale)
 
 

@@ -138,7 +138,8 @@ class KeyNormAttention(RotaryAttention):
 
     Notes
     -----
-    There is no 1 / sqrt(head_dim): the length of a query is the inverse temperature. A key of zeros has the logit 0.
+    There is no 1 / sqrt(head_dim): the length of a query is the inverse temperature. A key of zeros has the logit 0 and
+    no gradient.
     With log n the scaling has ``logit_scale="log_n"``, in training as later. Source: J. Su, scientific spaces 9859.
 
     Examples
@@ -156,4 +157,5 @@ class KeyNormAttention(RotaryAttention):
 
     def keys_of(self, k: torch.Tensor) -> torch.Tensor:
         """Return the keys with length 1."""
-        return nn.functional.normalize(k, dim=-1, eps=torch.finfo(k.dtype).tiny)
+        norm = torch.linalg.vector_norm(k, dim=-1, keepdim=True)
+        return k / norm.masked_fill(norm == 0, torch.inf)  # which keeps zeros, and their gradient, at zero

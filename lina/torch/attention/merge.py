@@ -11,7 +11,8 @@ def merge_attention(outs: Sequence[torch.Tensor], lses: Sequence[torch.Tensor]) 
     Parameters
     ----------
     outs : sequence of Tensor, shape (..., m, d)
-        Output of the same queries over each set of keys; no key may be in two sets.
+        Output of the same queries over each set of keys; no key may be in two sets. A row whose logsumexp is -inf is
+        not read.
     lses : sequence of Tensor, shape (..., m)
         Logarithm, to the base e, of the sum of exp(logit) over each set; -inf where a row sees no key of it. It must
         have its gradient, as that of `extrapolated_attention` has: the one of torch's own operators has none, and then
@@ -52,7 +53,8 @@ def merge_attention(outs: Sequence[torch.Tensor], lses: Sequence[torch.Tensor]) 
     empty = torch.isneginf(stacked).all(0)
     total = torch.logsumexp(stacked.masked_fill(empty, 0.0), 0)  # which has no derivative where all are -inf
     weights = torch.exp(stacked - total)
-    out = sum(weight[..., None] * out.to(wide) for weight, out in zip(weights, outs, strict=True))
+    read = (x.to(wide).masked_fill(torch.isneginf(lse)[..., None], 0.0) for x, lse in zip(outs, lses, strict=True))
+    out = sum(weight[..., None] * x for weight, x in zip(weights, read, strict=True))
     return out.to(outs[0].dtype), total.masked_fill(empty, -torch.inf)
 
 

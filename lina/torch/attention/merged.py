@@ -7,9 +7,13 @@ import torch
 
 from lina._core.errors import GradientError
 from lina.torch.attention import flash
+from lina.torch.attention.checks import no_transform
 from lina.torch.attention.plans import Plan, Turn
 from lina.torch.attention.regions import Part, Span
 from lina.torch.attention.rotation import Table, rotate, table, working_dtype
+
+# What gradients by the logsumexp are brought below in float16, whose largest number is 65504: products follow.
+_LARGEST = 4096.0
 
 
 class MergedAttention(torch.autograd.Function):  # type: ignore[misc]  # torch is not followed
@@ -36,10 +40,17 @@ class MergedAttention(torch.autograd.Function):  # type: ignore[misc]  # torch i
         q, k, v, out, lse = ctx.saved_tensors
         grad = torch.zeros_like(out) if grad is None else grad
         with torch.no_grad():
-            grads = _gradients((q, k, v), (grad, out), (lse, grad_lse), ctx.plan, ctx.scale)
+            unit = _unit(grad_lse, q.dtype)
+            scaled = (grad, grad_lse) if unit is None else (grad / unit, grad_lse / unit)
+            grads = _gradients((q, k, v), (scaled[0], out), (lse, scaled[1]), ctx.plan, ctx.scale, unit)
         if torch.is_grad_enabled():
             grads = FirstDerivative.apply(*grads, q, k, v, grad)
         return *grads, None, None
+
+    @staticmethod
+    def jvp(_: Any, *__: Any) -> Any:
+        """Refuse."""
+        raise no_transform("extrapolated_attention")
 
 
 class FirstDerivative(torch.autograd.Function):  # type: ignore[misc]  # torch is not followed
@@ -120,10 +131,22 @@ def _merge_parts(q: Any, k: Any, v: Any, plan: Plan, scale: float) -> tuple[torc
     return total.to(q.dtype), logsum[..., 0]
 
 
+def _unit(grad_lse: Any, dtype: torch.dtype) -> torch.Tensor | None:
+    """Return the power of two over which a gradient by the logsumexp, always wide, fits into float16; else None."""
+    if grad_lse is None or dtype != torch.float16:
+        return None
+    return torch.exp2(torch.ceil(torch.log2(grad_lse.abs().amax() / _LARGEST))).clamp(min=1)
+
+
 def _gradients(
-    inputs: tuple[Any, ...], results: tuple[Any, ...], logsums: tuple[Any, ...], plan: Plan, scale: float
+    inputs: tuple[Any, ...],
+    results: tuple[Any, ...],
+    logsums: tuple[Any, ...],
+    plan: Plan,
+    scale: float,
+    unit: torch.Tensor | None,
 ) -> tuple[torch.Tensor, ...]:
-    """Return the gradients by q, k and v, added up in float32 for half precisions."""
+    """Return the gradients by q, k and v, added up in float32 for half precisions and times ``unit`` then."""
     sums = [torch.zeros(x.shape, dtype=working_dtype(x), device=x.device) for x in inputs]
     for part, turn in plan.parts:
         cuts = _cuts(part, turn, plan, inputs[0])
@@ -134,7 +157,7 @@ def _gradients(
         found = _part_backward(taken, of_rows, of_sums, part.causal, scale)
         for cut, total, x in zip(cuts, sums, found, strict=True):
             cut.add(total, x)
-    return tuple(total.to(x.dtype) for total, x in zip(sums, inputs, strict=True))
+    return tuple((total if unit is None else total * unit).to(x.dtype) for total, x in zip(sums, inputs, strict=True))
 
 
 def _part_backward(
