@@ -105,6 +105,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("vandermonde", "cupy"): "lina._cuda.vandermonde:vandermonde",
     ("vandermonde_transpose", "numpy"): "lina._numba.vandermonde:vandermonde_transpose",
     ("vandermonde_transpose", "cupy"): "lina._cuda.vandermonde:vandermonde_transpose",
+    ("warn_of_obstacles", "torch"): "lina.torch.diffusion.obstacles:warn_of_obstacles",
 }
 
 

@@ -1,6 +1,7 @@
 """Upsample guidance: a model samples above the resolution that it was trained at, guided by itself at that one."""
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from lina._core.array import (
     open_door,
     to_numpy,
 )
+from lina._core.kernels import kernel
 from lina.diffusion._align import match_time, rho
 from lina.diffusion._convert import PREDICTIONS
 from lina.diffusion._resample import avg_pool, check_divisible, dct_downsample, dct_upsample, gain_of, nearest_upsample
@@ -50,7 +52,8 @@ def upsample_guidance(
     ----------
     model : callable
         ``model(x, t, *args, **options)`` returns a prediction of the shape of ``x``, at any resolution: a network
-        without attention over the whole image and without learned positions. With classifier-free guidance, wrap the
+        without attention over the whole image and without learned positions: a module of torch that has them gets a
+        warning (`lina.torch.guidance_obstacles`). With classifier-free guidance, wrap the
         guided model.
     schedule : Schedule
         That which the model was trained with, not shifted for the high resolution.
@@ -111,6 +114,7 @@ def upsample_guidance(
     """
     if not callable(model):
         raise TypeError(f"model must be callable as model(x, t), got {type(model).__name__}")
+    _warn_of_obstacles(model)
     check_option(prediction, PREDICTIONS, "prediction")
     check_option(resample, ("box", "dct"), "resample")
     check_option(beyond, ("error", "end"), "beyond")
@@ -144,6 +148,15 @@ def upsample_guidance(
             return _in_dtype_of(_numbers(plain), plain + up(_spread(amount, coarse) * change))
 
     return guided
+
+
+def _warn_of_obstacles(model: Any) -> None:
+    """Warn where a module of torch has attention or learned positions: it is known by what it is made of."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(model, torch.nn.Module):
+        warn = kernel("warn_of_obstacles", torch)
+        if warn is not None:
+            warn(model)
 
 
 def _correction(prediction: str, alpha: Any, sigma: Any, ratio: Any, gain: float) -> tuple[Any, Any]:

@@ -1,0 +1,25 @@
+"""What the networks check of images."""
+
+from typing import Any
+
+import torch
+
+
+def check_images(x: Any, channels: int, parameter: torch.Tensor, multiple: tuple[int, int]) -> None:
+    """Raise TypeError or ValueError unless x is (batch, channels, h, w) with sides that are multiples of these."""
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"x must be a torch tensor of shape (batch, channels, height, width), got {type(x).__name__}")
+    if x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(f"x must have the dtype of the parameters, {parameter.dtype}, got {x.dtype}")
+    if x.ndim != 4 or x.shape[1] != channels or 0 in x.shape:
+        wanted = f"(batch, {channels}, height, width), without empty axes"
+        raise ValueError(f"x must have shape {wanted}, got {tuple(x.shape)}")
+    if x.shape[2] % multiple[0] or x.shape[3] % multiple[1]:
+        wanted = f"a height and width that are multiples of {multiple[0]} and {multiple[1]}"
+        raise ValueError(f"x must have {wanted}, got shape {tuple(x.shape)}")
+
+
+def check_module(model: Any, name: str) -> None:
+    """Raise TypeError unless a model is a module of torch."""
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"{name} must be a torch module, got {type(model).__name__}")
