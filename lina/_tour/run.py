@@ -11,7 +11,8 @@ from lina._tour.progress import follow
 
 # A new chapter is a new row: a module with ``chapter() -> Chapter``.
 CHAPTERS = ("lina._tour.linalg", "lina._tour.simplex", "lina._tour.hippo")
-MODELS = "lina._tour.models"  # the chapter that is played on request
+# Those that are played on request.
+MODELS = ("lina._tour.models", "lina._tour.extrapolation", "lina._tour.diffusion")
 
 _NEEDED = ("matplotlib", "rich", "sklearn", "PIL")
 _MISSING = (
@@ -19,13 +20,13 @@ _MISSING = (
     '(or pip install ".[tour]" from a checkout)'
 )
 _NO_TORCH = (
-    'the chapter of --models trains networks and needs torch: pip install "lina-array[torch]" '
+    'the chapters of --models train networks and need torch: pip install "lina-array[torch]" '
     '(or pip install ".[tour,torch]" from a checkout)'
 )
 
 
 def run_tour(out: Path, *, models: bool = False) -> int:
-    """Write ``out``/index.html, with the chapter of networks or without, and return the exit status."""
+    """Write ``out``/index.html, with the chapters of networks or without, and return the exit status."""
     if not _is_there(_NEEDED, _MISSING) or (models and not _is_there(("torch",), _NO_TORCH)):
         return 1
     try:
@@ -70,7 +71,7 @@ def _is_there(modules: tuple[str, ...], otherwise: str) -> bool:
 
 
 def _play(numeric: bool, models: bool) -> list[Chapter]:
-    names = (*CHAPTERS, MODELS) if models else CHAPTERS
+    names = (*CHAPTERS, *MODELS) if models else CHAPTERS
     chapters = [import_module(name).chapter() for name in names]
     for chapter in chapters:
         print(f"{chapter.title}, on made data" if numeric else chapter.title)
