@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lina._core.array import check_option
-from lina.diffusion._schedule import Schedule, check_times, on_host
+from lina.diffusion._schedule import Schedule, check_schedule, check_times, on_host
 from lina.diffusion._schedules import clipped, positive
 
 Size = float | Sequence[float]
@@ -37,7 +37,7 @@ def align_snr(schedule: Schedule, low: Size, high: Size, *, clip: tuple[float, f
     Raises
     ------
     TypeError
-        If a size is no number or tuple of them, or ``clip`` no pair.
+        If ``schedule`` is none, a size is no number or tuple of them, or ``clip`` no pair.
     ValueError
         If a size is not positive, the axes are not as many, or ``clip`` does not ascend.
 
@@ -54,6 +54,7 @@ def align_snr(schedule: Schedule, low: Size, high: Size, *, clip: tuple[float, f
     >>> round(sigma, 12)
     0.75
     """
+    check_schedule(schedule)
     shifted = _Shifted(schedule, -math.log(_ratio(high, low, "high", "low")), 0.0)
     return shifted if clip is None else clipped(shifted, clip)
 
@@ -79,7 +80,7 @@ def interpolate_shift(schedule: Schedule, size: Size, low: Size, high: Size) -> 
     Raises
     ------
     TypeError
-        If a size is no number or tuple of them.
+        If ``schedule`` is none, or a size is no number or tuple of them.
     ValueError
         If a size is not positive, the axes are not as many, or ``low`` has more entries than ``high``.
 
@@ -94,6 +95,7 @@ def interpolate_shift(schedule: Schedule, size: Size, low: Size, high: Size) -> 
     >>> [round(a - b, 6) for a, b in zip(shifted.range, cosine().range)]
     [-4.158883, 0.0]
     """
+    check_schedule(schedule)
     noise, data = math.log(_ratio(low, size, "low", "size")), math.log(_ratio(high, size, "high", "size"))
     if noise > data:
         raise ValueError(f"low must have at most as many entries as high, got {low} and {high}")
@@ -125,7 +127,7 @@ def match_time(schedule: Schedule, t: Any, gain: float, *, beyond: str = "error"
     Raises
     ------
     TypeError
-        If times or the gain are no known real numbers.
+        If ``schedule`` is none, or times or the gain are no known real numbers.
     ValueError
         If a time is not in [0, 1], the gain not positive, or a ratio beyond the schedule.
 
@@ -139,6 +141,7 @@ def match_time(schedule: Schedule, t: Any, gain: float, *, beyond: str = "error"
     >>> round(match_time(cosine(clip=None), 0.5, 4), 4)
     0.2952
     """
+    check_schedule(schedule)
     check_option(beyond, ("error", "end"), "beyond")
     factor = positive(gain, "gain")
 
@@ -176,7 +179,7 @@ def rho(schedule: Schedule, t: Any, gain: float) -> Any:
     Raises
     ------
     TypeError
-        If times or the gain are no known real numbers.
+        If ``schedule`` is none, or times or the gain are no known real numbers.
     ValueError
         If a time is not in [0, 1], or the gain not positive.
 
@@ -186,6 +189,7 @@ def rho(schedule: Schedule, t: Any, gain: float) -> Any:
     >>> rho(flow(), 0.5, 4)
     0.75
     """
+    check_schedule(schedule)
     root = math.sqrt(positive(gain, "gain"))
 
     def ratio(times: np.ndarray) -> np.ndarray:
@@ -232,6 +236,8 @@ def _ratio(over: Size, under: Size, name_over: str, name_under: str) -> float:
 
 
 def _sides(size: Size, name: str) -> list[float]:
+    if isinstance(size, np.ndarray):
+        size = size.tolist()
     if isinstance(size, (tuple, list)):
         if not size:
             raise ValueError(f"{name} must have at least one axis, got none")

@@ -15,13 +15,14 @@ from lina._core.array import (
     from_numpy,
     is_lazy,
     open_door,
+    refuse_gradient,
     to_numpy,
 )
 from lina._core.kernels import kernel
 from lina.diffusion._align import match_time, rho
 from lina.diffusion._convert import PREDICTIONS
 from lina.diffusion._resample import avg_pool, check_divisible, dct_downsample, dct_upsample, gain_of, nearest_upsample
-from lina.diffusion._schedule import Schedule
+from lina.diffusion._schedule import Schedule, check_schedule
 from lina.rope._checks import quiet
 
 Model = Callable[..., Any]
@@ -64,7 +65,7 @@ def upsample_guidance(
         Weight: at 0 the rule is a projection, 0.2 adds contrast, and -1 is the plain model. Or ``w(t)``, a number or
         one for each sample.
     eta : float
-        Share of the times, from the noisy end, that are guided: at ``t < 1 - eta`` w is -1.
+        Share of the times, from the noisy end, that are guided: at ``t < 1 - eta`` w is -1, at ``eta`` 0 always.
     prediction : {"eps", "x0", "v", "flow", "score"}
         What the model predicts, and the guided one too, as in `convert`.
     resample : {"box", "dct"}
@@ -77,15 +78,19 @@ def upsample_guidance(
     Returns
     -------
     guided : callable
-        With the signature and the kind of prediction of ``model``, for any sampler.
+        With the signature and the kind of prediction of ``model``, for any sampler; x and t come first, whatever the
+        model calls them.
 
     Raises
     ------
     TypeError
-        If ``model`` is not callable, or returns no array.
+        If ``model`` is not callable, or returns no array or complex numbers for real ones.
+    GradientError
+        If ``t`` or ``w`` is a tensor whose gradient is recorded: only those of ``x`` and of the model's weights pass.
     ValueError
         If a scale is below 1, ``eta`` not in [0, 1], an option unknown or ``w`` not finite; and from ``guided``, if the
-        scales do not divide the axes of ``x``, the model returns another shape, or a time is not finite or, with "error", has no tau.
+        scales do not divide the axes of ``x``, the model returns another shape, or a time is not finite or, with
+        "error", has no tau.
 
     Notes
     -----
@@ -118,8 +123,7 @@ def upsample_guidance(
     check_option(prediction, PREDICTIONS, "prediction")
     check_option(resample, ("box", "dct"), "resample")
     check_option(beyond, ("error", "end"), "beyond")
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"schedule must be a Schedule, got {type(schedule).__name__}")
+    check_schedule(schedule)
     scales, share = _checked_scales(scale, resample), check_tolerance(eta, "eta")
     if share > 1:
         raise ValueError(f"eta must be in [0, 1], got {share}")
@@ -130,6 +134,7 @@ def upsample_guidance(
         down, up, gain = _resampling(x, scales, resample)
         time = _per_sample(t, "t", x)
         amount = 1 + _weights(weight(t) if callable(weight) else weight, time, share, x)
+        t = time if isinstance(t, (list, tuple)) else t
         plain = _called(model, x, t, *args, **options)
         if gain == 1 or not np.any(amount):
             return plain
@@ -217,6 +222,8 @@ def _called(model: Model, x: Any, t: Any, *args: Any, **options: Any) -> Any:
     found = model(x, t, *args, **options)
     if not hasattr(found, "shape"):
         raise TypeError(f"model must return an array of the shape of x, got {type(found).__name__}")
+    if "complex" in dtype_name(found) and "complex" not in dtype_name(x):
+        raise TypeError(f"model must return real numbers for a real x, got dtype {dtype_name(found)}")
     if tuple(found.shape) != tuple(x.shape):
         raise ValueError(f"model must return the shape {tuple(x.shape)} of x, got {tuple(found.shape)}")
     return found
@@ -225,11 +232,14 @@ def _called(model: Model, x: Any, t: Any, *args: Any, **options: Any) -> Any:
 def _weights(found: Any, time: np.ndarray, share: float, x: Any) -> np.ndarray:
     """Return w for each sample or for all, -1 where nothing is guided."""
     values = _per_sample(found, "w", x)
-    return np.where((1 - time < share) | (share == 1), values, -1.0)
+    return np.where((time >= 1 - share) & (share > 0), values, -1.0)
 
 
 def _finite(value: Any, name: str) -> float:
+    refuse_gradient("Upsample guidance", **{name: value})
     try:
+        if isinstance(value, str):
+            raise TypeError
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
@@ -243,6 +253,7 @@ def _per_sample(value: Any, name: str, x: Any) -> np.ndarray:
     if is_lazy(value):
         raise TypeError(f"{name} must have values that are known, got an array that is traced or lazy")
     _, found = open_door(**{name: value})
+    refuse_gradient("Upsample guidance", **{name: found})
     numbers = to_numpy(found)
     if numbers.shape not in ((), (x.shape[0],)) or numbers.dtype.kind != "f":
         wanted = f"a real number or one for each of the {x.shape[0]} samples"
@@ -252,11 +263,12 @@ def _per_sample(value: Any, name: str, x: Any) -> np.ndarray:
 
 
 def _as_given(values: Any, t: Any) -> Any:
-    """Return times in the library and on the device of ``t``, as real numbers."""
+    """Return times in the library and on the device of ``t``, as real numbers, in half precision too."""
     if isinstance(t, (int, float)):
         return float(values)
-    _, like = open_door(t=t)
-    return from_numpy(np.asarray(values, dtype=np.float64), like)
+    xp, like = open_door(t=t)
+    times = from_numpy(np.asarray(values, dtype=np.float64), like)
+    return xp.astype(times, t.dtype) if "float16" in dtype_name(t) else times
 
 
 def _spread(values: Any, like: Any) -> Any:

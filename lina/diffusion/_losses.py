@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from lina._core.array import check_option, check_tolerance, dtype_name, open_door
+from lina._core.array import check_option, check_tolerance, dtype_name, open_door, refuse_gradient
 from lina.diffusion._resample import avg_pool, block_scales, check_divisible, gain_of
 from lina.rope._checks import quiet
 
@@ -47,6 +45,8 @@ def multiscale_mse(
     ------
     TypeError
         If the arrays are of different libraries, or a scale is no int.
+    GradientError
+        If a weight is a tensor whose gradient is recorded.
     ValueError
         If shapes differ, a scale does not divide an axis, or scales and weights do not fit.
 
@@ -114,7 +114,10 @@ def _checked_scales(x: Any, scales: Sequence[int | Sequence[int]]) -> list[tuple
 def _checked_weights(weights: Sequence[float] | None, count: int) -> list[float]:
     if weights is None:
         return [1 / count] * count
-    shares = [check_tolerance(weight, "weights") for weight in np.ravel(np.asarray(weights, dtype=object))]
+    given = [weights] if isinstance(weights, (int, float)) else list(weights)
+    for weight in given:
+        refuse_gradient("multiscale_mse", weights=weight)
+    shares = [check_tolerance(weight, "weights") for weight in given]
     if len(shares) != count:
         raise ValueError(f"weights must have one entry for each of the {count} scales, got {len(shares)}")
     return shares

@@ -9,7 +9,7 @@ import numpy as np
 from lina._core.array import check_finite, check_option, check_tolerance, dtype_name, is_lazy, open_door
 from lina._core.random import gaussian, generator
 from lina.diffusion._convert import PREDICTIONS, factors
-from lina.diffusion._schedule import Schedule
+from lina.diffusion._schedule import Schedule, check_schedule
 from lina.diffusion._spacings import sampling_times
 from lina.diffusion._steps import METHODS, StepTable, step_table
 
@@ -35,7 +35,8 @@ def sample(
     Parameters
     ----------
     model : callable
-        ``model(x, t)`` returns a prediction of the shape of ``x``; t is a float that falls from 1.
+        ``model(x, t)`` returns a prediction of the shape of ``x``; t is a float that falls from 1. A tensor in half
+        precision goes to the model in it, a numpy array in single; the steps are taken in float32.
     x : array, shape (batch, ...)
         Noise of the standard deviation sigma(1) of the schedule: 1 for all kinds but "ve".
     schedule : Schedule
@@ -44,17 +45,19 @@ def sample(
         Number of steps, or the falling times themselves that bound them.
     method : {"ddpm", "ddim", "dpmpp_1s", "dpmpp_2m", "heun", "euler"}
         "ddim" draws no noise at ``eta`` 0, and is then the same as "dpmpp_1s" and as "euler" in sigma / alpha and for
-        flows: of first order. "dpmpp_2m" extrapolates from the step before and "heun" calls the model twice: both of
-        second order. "ddpm" draws from the posterior of each step.
+        flows: of first order. "dpmpp_2m" extrapolates from the step before and "heun" calls the model twice, where
+        sigma / alpha falls by at most a factor of 3: both of second order. "ddpm" draws from the posterior of each
+        step.
     prediction : {"eps", "x0", "v", "flow", "score"}
         What the model predicts, as in `convert`. "eps" and "score" need a schedule with a signal at t = 1.
-    spacing : {"logsnr", "t", "karras", "trailing"}, optional
-        Even steps of lambda, of the time, of (sigma / alpha)^(1 / 7), or of the time up to the last one, rounded to the
-        timesteps of a table. Default "logsnr", or "t" where lambda is infinite at an end.
+    spacing : {"logsnr", "t", "angle", "karras", "trailing"}, optional
+        Even steps of lambda, of the time, of the angle atan(sigma / alpha), of (sigma / alpha)^(1 / 7), or of the time
+        up to the last one, rounded to the timesteps of a table. Default "logsnr"; where lambda is infinite at an end
+        "t" for flows and "angle" for other kinds.
     to_data : bool
         Whether the last of the steps leads to alpha = 1 and sigma = 0, that is to the model's last x0, from the time 0
         (with "trailing" 1 / steps, with times their last). Otherwise it leads to the time 0, and where the schedule has
-        noise there, so has the result.
+        noise there, so has the result; where it has none both are the same.
     eta : float
         In "ddim": the share in [0, 1] of the noise of "ddpm".
     variance : {"small", "large"}
@@ -70,11 +73,12 @@ def sample(
     Returns
     -------
     samples : array of the shape, library and device of ``x``
+        In its precision, float32 for half precisions.
 
     Raises
     ------
     TypeError
-        If ``model`` is not callable or returns no array, or an option has another type.
+        If ``model`` is not callable, or returns no array or complex numbers for real ones; an option has another type.
     ValueError
         If ``x`` is not finite; the model returns another shape; times are not in [0, 1] or do not fall; a method,
         prediction or spacing is unknown or does not fit the schedule; there are no steps.
@@ -83,7 +87,12 @@ def sample(
     -----
     All coefficients are computed before the first step, in double precision on the host: a step is the model and one
     sum. Its cost beyond the model is two passes over ``x``, four or six with clipping and in methods of second order.
-    Gradients pass through, with the memory of all steps.
+    Noise is drawn in float64 on the host and moved, so that every device and precision sees the same: about 8 ns an
+    entry and step on one core, which "ddpm" and ``eta`` add. Gradients pass through, with the memory of all steps.
+
+    The orders hold with the default spacing, and with every one but "trailing" where lambda is finite at both ends. At
+    an infinite lambda that of "dpmpp_2m" rises to 2 slowly: 1.75 from 2048 to 4096 steps. Where sigma rises like the
+    root of t, as in `vp_linear` and `nichol_cosine`, every method is of order 1 in even steps of "t".
 
     Source: J. Ho et al., 2020 (ddpm); J. Song et al., 2021 (ddim); C. Lu et al., 2022 (dpmpp); T. Karras et al., 2022
     (heun).
@@ -101,16 +110,19 @@ def sample(
     """
     if not callable(model):
         raise TypeError(f"model must be callable as model(x, t), got {type(model).__name__}")
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"schedule must be a Schedule, got {type(schedule).__name__}")
+    check_schedule(schedule)
     check_option(prediction, PREDICTIONS, "prediction")
     amount = _checked_method(method, eta, variance)
+    given = None if isinstance(x, np.ndarray) else getattr(x, "dtype", None)
     xp, x = open_door(min_ndim=1, x=x)
+    if given is not None and "float16" in dtype_name(given):
+        model = _in_half(xp, model, given)
     _check_start(xp, x)
     limits = _limits(clip)
     if dtype_name(x).startswith("complex") and (limits or amount or method == "ddpm"):
         raise TypeError(f"x must be real for noise and clipping, got dtype {dtype_name(x)}")
     times = sampling_times(schedule, steps, spacing, to_data)
+    to_data = to_data and bool(schedule._alpha_sigma(times[-1:])[1] > 0)  # without noise x is the data already
     table = step_table(schedule, times, method, amount, variance, to_data)
     draws = generator(rng)
     ends = [*times.tolist(), 0.0]
@@ -174,11 +186,18 @@ def _sum(a: float, x: Any, b: float, y: Any, *more: tuple[float, Any]) -> Any:
     return total
 
 
+def _in_half(xp: Any, model: Callable[[Any, float], Any], dtype: Any) -> Callable[[Any, float], Any]:
+    """Return a model that is given x in half precision, as its weights are."""
+    return lambda x, t: model(xp.astype(x, dtype), t)
+
+
 def _called(xp: Any, model: Any, x: Any, t: float) -> Any:
     """Return what the model predicts, in the dtype of ``x``."""
     found = model(x, t)
     if type(found) is not type(x):
         _, _, found = open_door(x=x, prediction=found)
+    if dtype_name(found).startswith("complex") and not dtype_name(x).startswith("complex"):
+        raise TypeError(f"model must return real numbers for a real x, got dtype {dtype_name(found)}")
     if found.shape != x.shape:
         raise ValueError(f"model must return the shape {tuple(x.shape)} of x, got {tuple(found.shape)}")
     return found if found.dtype == x.dtype else xp.astype(found, x.dtype)

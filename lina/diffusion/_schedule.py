@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, from_numpy, is_lazy, open_door, refuse_gradient, to_numpy
+from lina._core.array import check_finite, dtype_name, from_numpy, is_lazy, open_door, refuse_gradient, to_numpy
+
+_ROUNDING = {"float32": 2.0**-22, "float16": 2.0**-9, "bfloat16": 2.0**-6}  # of a lambda that was float64
 
 
 class Schedule(ABC):
@@ -36,9 +38,10 @@ class Schedule(ABC):
     def time_of(self, logsnr: Any) -> Any:
         """Return the times with these lambda, the inverse of `logsnr`.
 
-        Raises ValueError for lambda beyond those of the times 0 and 1, and for NaN.
+        Raises ValueError for lambda beyond those of the times 0 and 1 (by more than its dtype rounds), and for NaN.
         """
-        return on_host(self._checked_time_of, logsnr, "logsnr")
+        relative = _ROUNDING.get(dtype_name(logsnr), 1e-12) if hasattr(logsnr, "dtype") else 1e-12
+        return on_host(lambda values: self._checked_time_of(values, relative), logsnr, "logsnr")
 
     def alpha_sigma(self, t: Any) -> tuple[Any, Any]:
         """Return alpha and sigma at the times ``t`` in [0, 1]; errors as in `logsnr`."""
@@ -51,9 +54,9 @@ class Schedule(ABC):
         least, largest = self._logsnr(np.array([1.0, 0.0]))
         return float(least), float(largest)
 
-    def _checked_time_of(self, values: np.ndarray) -> np.ndarray:
+    def _checked_time_of(self, values: np.ndarray, relative: float) -> np.ndarray:
         least, largest = self.range
-        slack = 1e-12 * (1 + np.abs(values))
+        slack = relative * (1 + np.abs(values))
         wrong = ~((values >= least - slack) & (values <= largest + slack) | (values == least) | (values == largest))
         if np.any(wrong):
             found = values[wrong].flat[0]
@@ -81,6 +84,12 @@ def alpha_sigma_of(kind: str, logsnr: np.ndarray) -> tuple[np.ndarray, np.ndarra
     if kind == "flow":
         return np.exp(-np.logaddexp(0.0, -logsnr / 2)), np.exp(-np.logaddexp(0.0, logsnr / 2))
     return np.exp(-np.logaddexp(0.0, -logsnr) / 2), np.exp(-np.logaddexp(0.0, logsnr) / 2)
+
+
+def check_schedule(schedule: Any) -> None:
+    """Raise TypeError for what is no schedule."""
+    if not isinstance(schedule, Schedule):
+        raise TypeError(f"schedule must be a Schedule, got {type(schedule).__name__}")
 
 
 def on_host(function: Callable[[np.ndarray], np.ndarray], value: Any, name: str) -> Any:

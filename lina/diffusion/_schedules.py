@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lina._core.array import check_finite, open_door, refuse_gradient, to_numpy
-from lina.diffusion._schedule import Schedule
+from lina.diffusion._schedule import Schedule, check_times, on_host
 
 
 def cosine(clip: tuple[float, float] | None = (-15.0, 15.0)) -> Schedule:
@@ -30,7 +30,7 @@ def cosine(clip: tuple[float, float] | None = (-15.0, 15.0)) -> Schedule:
     TypeError
         If ``clip`` is no pair of numbers.
     ValueError
-        If its entries are not finite or do not ascend.
+        If its entries are not finite, do not ascend, or exceed 1400 in modulus.
 
     Notes
     -----
@@ -189,7 +189,8 @@ def discrete(alphas_cumprod: Any) -> "Table":
     ----------
     alphas_cumprod : array, shape (N,)
         alpha^2 (not alpha) of each timestep, strictly descending within (0, 1), at least two. A table that ends at 0,
-        without signal, has no finite lambda there: leave that entry out.
+        without signal, has no finite lambda there: put a tiny number such as 1e-14 in its place, so that the timesteps
+        stay what they are.
 
     Returns
     -------
@@ -219,6 +220,8 @@ def discrete(alphas_cumprod: Any) -> "Table":
         raise ValueError(f"alphas_cumprod must have one axis with at least 2 entries, got shape {squares.shape}")
     squares = squares.astype(np.float64)
     check_finite(np, squares, "alphas_cumprod")
+    if squares[-1] == 0 and squares[:-1].min() > 0:
+        raise ValueError("alphas_cumprod must be in (0, 1), but ends at 0 (put a tiny number such as 1e-14 there)")
     if squares.min() <= 0 or squares.max() >= 1:
         raise ValueError(f"alphas_cumprod must be in (0, 1), found {squares.min():g} to {squares.max():g}")
     if np.any(np.diff(squares) >= 0):
@@ -312,8 +315,8 @@ class Table(Schedule):
     entries: np.ndarray
 
     def timestep(self, t: Any) -> Any:
-        """Return the timesteps, from 0 to N - 1 and not rounded, of times in [0, 1]."""
-        return t * (len(self.entries) - 1)
+        """Return the timesteps, from 0 to N - 1 and not rounded, of times in [0, 1]; errors as in `logsnr`."""
+        return on_host(lambda times: check_times(times) * (len(self.entries) - 1), t, "t")
 
     def _logsnr(self, t: np.ndarray) -> np.ndarray:
         return np.interp(t, self._times, self.entries)
@@ -326,6 +329,9 @@ class Table(Schedule):
         return np.linspace(0.0, 1.0, len(self.entries))
 
 
+_LARGEST = 1400.0  # beyond it the angle of a lambda is no number of full precision
+
+
 def clipped(schedule: Schedule, clip: Any) -> Schedule:
     """Return a schedule whose lambda is within ``clip``, by an affine map of its angle."""
     try:
@@ -334,6 +340,8 @@ def clipped(schedule: Schedule, clip: Any) -> Schedule:
         raise TypeError(f"clip must be a pair of numbers, got {clip!r}") from None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"clip must have two finite numbers in ascending order, got ({low:g}, {high:g})")
+    if max(-low, high) > _LARGEST:
+        raise ValueError(f"clip must be within -{_LARGEST:g} and {_LARGEST:g}, got ({low:g}, {high:g})")
     return _Clipped(schedule, low, high)
 
 
@@ -371,7 +379,7 @@ class _Clipped(Schedule):
 
 
 def _angle(logsnr: Any) -> Any:
-    return np.arctan(np.exp(-np.maximum(logsnr, -1400.0) / 2))
+    return np.arctan(np.exp(-np.maximum(logsnr, -_LARGEST) / 2))
 
 
 def positive(value: Any, name: str) -> float:

@@ -8,7 +8,7 @@ from lina._core.array import check_count, check_option, open_door, to_numpy
 from lina.diffusion._schedule import Schedule, check_times
 from lina.diffusion._schedules import Table
 
-SPACINGS = ("logsnr", "t", "karras", "trailing")
+SPACINGS = ("logsnr", "t", "angle", "karras", "trailing")
 _RHO = 7.0  # of Karras et al.
 
 
@@ -21,16 +21,19 @@ def sampling_times(schedule: Schedule, steps: Any, spacing: str | None, to_data:
     count = check_count(steps, "steps")
     least, largest = schedule.range
     finite = bool(np.isfinite(least) and np.isfinite(largest))
-    name = check_option(spacing, SPACINGS, "spacing") if spacing is not None else "logsnr" if finite else "t"
+    name = _default(schedule, finite) if spacing is None else check_option(spacing, SPACINGS, "spacing")
     if name == "trailing":
         return _trailing(schedule, count, to_data)
+    to_data = to_data and bool(schedule._alpha_sigma(np.zeros(1))[1] > 0)  # otherwise the time 0 is the data
     share = np.linspace(0.0, 1.0, count + (not to_data)) if count + (not to_data) > 1 else np.zeros(1)
     if name == "t":
         return 1.0 - share
-    if not finite:
+    if not finite and name != "angle":
         found = f"the schedule has lambda from {least:g} to {largest:g}"
         raise ValueError(f'spacing "{name}" needs a finite lambda at both ends, but {found} (try "t", or clip it)')
-    if name == "logsnr":
+    if name == "angle":
+        logsnr = _of_angles(least, largest, share)
+    elif name == "logsnr":
         logsnr = least + share * (largest - least)
     else:
         first, last = np.exp(-least / (2 * _RHO)), np.exp(-largest / (2 * _RHO))
@@ -40,6 +43,20 @@ def sampling_times(schedule: Schedule, steps: Any, spacing: str | None, to_data:
     if not to_data:
         times[-1] = 0.0
     return _falling(times)
+
+
+def _default(schedule: Schedule, finite: bool) -> str:
+    """Return the spacing that suits a schedule: even times are coarse where sigma rises like the root of t."""
+    if finite:
+        return "logsnr"
+    return "t" if schedule.kind == "flow" else "angle"
+
+
+def _of_angles(least: float, largest: float, share: np.ndarray) -> np.ndarray:
+    """Return lambda at even steps of the angle atan(sigma / alpha), which is finite at both ends of every schedule."""
+    first, last = (np.arctan(np.exp(-each / 2)) for each in (least, largest))
+    with np.errstate(divide="ignore"):
+        return -2 * np.log(np.tan(first + share * (last - first)))
 
 
 def _trailing(schedule: Schedule, count: int, to_data: bool) -> np.ndarray:

@@ -1,11 +1,15 @@
 """Samplers as tables: each step is a sum of the sample, predictions of the data, and noise."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from lina.diffusion._schedule import Schedule
 
+# Beyond such a fall of sigma / alpha the first-order step is the better one: over Gaussian data of all variances the
+# largest relative error of one step is 0.118 for the trapezoidal rule and 0.134 for it at 3, and they meet at 3.3.
+_TRAPEZOID_FALL = 3.0
 METHODS = ("ddpm", "ddim", "dpmpp_1s", "dpmpp_2m", "heun", "euler")
 
 
@@ -56,12 +60,12 @@ def step_table(
     of_x0 = -alpha[1:] * np.expm1(-h + kept)
     noise = chance * (sigma[:-1] if variance == "large" else sigma[1:]) * np.sqrt(-loss)
     if variance == "large":
-        noise[-1] = 0.0
+        noise[-1:] = 0.0
     other = np.zeros_like(h)
     if method == "dpmpp_2m":
         other = -of_x0 * _extrapolation(h)
     elif method == "heun":
-        usable = np.isfinite(h) & (sigma[1:] > 0)
+        usable = (h <= math.log(_TRAPEZOID_FALL) * (1 + 1e-12)) & (sigma[1:] > 0)
         other = alpha[1:] * np.expm1(np.where(usable, h, 0.0)) / 2
     return StepTable(alpha, sigma, of_x, of_x0 - other, other, noise, of_x, of_x0, method == "heun")
 

@@ -11,7 +11,7 @@ from tests.reference import diffusion as reference
 from tests.rope.operations import marked, numbers
 
 SCHEDULE = cosine((-6.0, 6.0))
-STEPS = 5
+STEPS = 6
 SPOILED = dict.fromkeys(
     ("NaN", "infinity", "minus infinity", "complex NaN", "subnormal", "huge", "1-d", "0-d", "a number"), ()
 )

@@ -95,6 +95,11 @@ def test_an_aligned_schedule_may_be_clipped_to_a_range():
     assert np.all(np.diff(schedule.logsnr(np.linspace(0, 1, 2000))) < 0)
 
 
+def test_sizes_may_be_an_array():
+    found = align_snr(flow(), np.array([32, 32]), np.array([64, 96]))
+    assert found.logsnr(0.3) == align_snr(flow(), (32, 32), (64, 96)).logsnr(0.3)
+
+
 def test_the_interpolated_shift_passes_from_one_alignment_to_the_other():
     base, t = cosine(), np.linspace(0, 1, 11)
     low, high = align_snr(base, 32, 256), align_snr(base, 128, 256)
@@ -136,6 +141,10 @@ def test_times_of_each_sample_keep_library_and_shape():
         (lambda: match_time(cosine(), 0.5, 4, beyond="clamp"), "beyond must be one of 'error', 'end', got 'clamp'"),
         (lambda: rho(cosine(), 1.5, 4), r"t must be in \[0, 1\], got 1.5"),
         (lambda: align_snr(cosine(), 64, (128, 128, 8)), "high and low must have as many axes"),
+        (lambda: align_snr(None, 32, 64), "schedule must be a Schedule, got NoneType"),
+        (lambda: interpolate_shift("cosine", 32, 32, 64), "schedule must be a Schedule, got str"),
+        (lambda: match_time(None, 0.5, 4), "schedule must be a Schedule, got NoneType"),
+        (lambda: rho(None, 0.5, 4), "schedule must be a Schedule, got NoneType"),
         (lambda: align_snr(cosine(), 64, -1), "high must be finite and positive, got -1.0"),
         (lambda: align_snr(cosine(), (), ()), "high must have at least one axis, got none"),
         (lambda: align_snr(cosine(), "64", 64), "low must be a number, got str"),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lina._core.errors import GradientError
 from lina.diffusion import (
     avg_pool,
     convert,
@@ -122,13 +123,65 @@ def test_the_weight_minus_one_is_the_plain_model_without_a_second_call():
 
 def test_eta_limits_the_second_calls_to_the_noisy_times():
     x, ten = images(1, 1, 4, 4), np.arange(10) / 10 + 0.05
-    for eta, second in ((1, 10), (0.6, 6), (0.25, 2), (0, 0)):
+    for eta, second in ((1, 10), (0.6, 6), (0.25, 3), (0, 0)):
         model = Counted(predictor(cosine(), "eps"))
         guided = upsample_guidance(model, cosine(), 2, eta=eta)
         for t in ten:
             guided(x, float(t))
         small = [shape for shape, _ in model.calls if shape == (1, 1, 2, 2)]
         assert len(small) == second
+
+
+@pytest.mark.parametrize(("eta", "t"), [(0.5, 0.5), (0.3, 0.7), (0.8, 0.2), (1, 0.0)])
+def test_the_time_at_which_guidance_ends_is_still_guided(eta, t):
+    model = Counted(predictor(cosine(), "v"))
+    upsample_guidance(model, cosine(), 2, eta=eta, prediction="v")(images(1, 1, 4, 4), t)
+    assert len(model.calls) == 2
+    model = Counted(predictor(cosine(), "v"))
+    upsample_guidance(model, cosine(), 2, eta=0, prediction="v")(images(1, 1, 4, 4), 1.0)
+    assert len(model.calls) == 1
+
+
+@pytest.mark.torch
+def test_no_gradient_by_times_and_weights_is_dropped_silently():
+    import torch
+
+    x, t, w = torch.ones(2, 1, 4, 4), torch.tensor([0.5, 0.3]), torch.tensor(0.2, requires_grad=True)
+    with pytest.raises(GradientError, match="Upsample guidance has no gradient with respect to t"):
+        upsample_guidance(clean_tensor, cosine(), 2)(x, t.clone().requires_grad_())
+    with pytest.raises(GradientError, match="Upsample guidance has no gradient with respect to w"):
+        upsample_guidance(clean_tensor, cosine(), 2, w=w)
+    with pytest.raises(GradientError, match="Upsample guidance has no gradient with respect to w"):
+        upsample_guidance(clean_tensor, cosine(), 2, w=lambda t: w)(x, 0.5)
+    strength = torch.ones((), requires_grad=True)  # of the model
+    found = upsample_guidance(lambda x, t: clean_tensor(x, 0.5) * strength, cosine(), 2)(x.requires_grad_(), t)
+    assert all(float(each.abs().sum()) > 0 for each in torch.autograd.grad(found.sum(), (x, strength)))
+
+
+def clean_tensor(x, t):
+    return x.tanh() * t
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_model_in_half_precision_gets_both_times_in_it(dtype):
+    import torch
+
+    half = getattr(torch, dtype)
+    net = torch.nn.Linear(1, 1).to(half)
+    model = Counted(lambda x, t: x * net(t.reshape(-1, 1))[..., None, None])
+    found = upsample_guidance(model, cosine(), 2)(
+        torch.ones(2, 1, 4, 4, dtype=half), torch.tensor([0.5, 0.7], dtype=half)
+    )
+    assert found.dtype == half
+    assert [t.dtype for _, t in model.calls] == [half, half]
+
+
+def test_times_of_each_sample_may_be_a_list_and_a_batch_empty():
+    guided = upsample_guidance(clean, cosine(), 2)
+    x = images(2, 1, 4, 4)
+    np.testing.assert_array_equal(guided(x, [0.5, 0.4]), guided(x, np.array([0.5, 0.4])))
+    assert guided(x[:0], np.zeros(0)).shape == (0, 1, 4, 4)
 
 
 def test_weights_and_times_may_differ_by_sample():
@@ -251,6 +304,11 @@ X = images(2, 1, 6, 6)
         (
             lambda: upsample_guidance(plain, cosine(), 2, beyond="clip"),
             "beyond must be one of 'error', 'end', got 'clip'",
+        ),
+        (lambda: upsample_guidance(plain, cosine(), "2"), "scale must be a number, got str"),
+        (
+            lambda: upsample_guidance(lambda x, t: 1j * x, cosine(), 2)(X, 0.5),
+            "model must return real numbers for a real x, got dtype complex128",
         ),
         (lambda: upsample_guidance(plain, cosine(), 2)(X, 1.5), r"t must be in \[0, 1\], got 1.5"),
         (lambda: upsample_guidance(plain, cosine(), 0.5), "scale must be at least 1, got 0.5"),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lina._core.errors import GradientError
 from lina.diffusion import multiscale_mse
 from tests.reference.diffusion_images import block_means
 
@@ -58,6 +59,18 @@ def test_tensors_have_its_gradient_and_torch_compiles_it_into_one_graph():
     assert torch.autograd.gradcheck(lambda x: multiscale_mse(x, y, normalize=True), (x.requires_grad_(),))
     compiled = torch.compile(multiscale_mse, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(x, y), multiscale_mse(x, y))
+
+
+@pytest.mark.torch
+def test_no_gradient_by_weights_is_dropped_silently():
+    import torch
+
+    x = torch.from_numpy(images(2, 1, 4, 4))
+    weights = torch.tensor([0.5, 0.5], requires_grad=True)
+    for given in (weights, list(weights)):
+        with pytest.raises(GradientError, match="multiscale_mse has no gradient with respect to weights"):
+            multiscale_mse(x, 0 * x, (1, 2), given)
+    torch.testing.assert_close(multiscale_mse(x, 0 * x, (1, 2), weights.detach()), multiscale_mse(x, 0 * x, (1, 2)))
 
 
 def test_jax_traces_the_loss_and_its_gradient():

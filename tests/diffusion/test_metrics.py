@@ -71,7 +71,7 @@ def test_kid_is_three_double_sums(n, m):
 def test_kid_in_blocks_is_that_of_one_block(monkeypatch):
     x, y = features(40, 5), features(30, 5, seed=1)
     whole = kid(x, y)
-    monkeypatch.setattr("lina.diffusion.metrics._features._BLOCK", 64)
+    monkeypatch.setattr("lina.diffusion.metrics._features.BLOCK", 64)
     assert kid(x, y) == pytest.approx(whole, rel=1e-11)
 
 
@@ -105,6 +105,16 @@ def test_a_shift_has_the_sliced_distance_of_its_projections():
     assert found == pytest.approx(np.linalg.norm(shift) / 4, rel=0.02)
 
 
+@pytest.mark.parametrize("p", [100, 1000, 1e5])
+def test_a_large_order_approaches_the_largest_difference_without_vanishing(p):
+    x, y = features(200, 1), features(200, 1, seed=1)
+    largest = np.max(np.abs(np.sort(x[:, 0]) - np.sort(y[:, 0])))
+    found = sliced_wasserstein(1e-3 * x, 1e-3 * y, p=p, rng=0)
+    assert 1e-3 * largest * 200 ** (-1 / p) * (1 - 1e-9) <= found <= 1e-3 * largest * (1 + 1e-9)
+    blocks = sliced_wasserstein(features(5000, 3), features(5000, 3, seed=1), p=p, projections=1000, rng=0)
+    assert 0 < blocks < 2
+
+
 def test_sliced_distances_are_those_of_the_same_seed_and_of_copies():
     x, y = features(20, 4), features(10, 4, seed=1)
     assert sliced_wasserstein(x, y, rng=3) == sliced_wasserstein(x, y, rng=3)
@@ -125,6 +135,16 @@ def test_copies_have_precision_and_recall_one_also_far_from_zero_and_where_sampl
     assert precision_recall(repeated, repeated) == (1, 1)
     many = np.repeat(np.random.default_rng(0).standard_normal((301, 37)) + shift, 5, axis=0)
     assert precision_recall(many, np.concatenate([many[1:4], many])) == (1, 1)  # whose products round otherwise
+
+
+@pytest.mark.parametrize("far", [1e3, 1e7, 1e9])
+def test_a_few_far_samples_do_not_decide_who_is_near_whom(far):
+    real = features(60, 5)
+    real[50:] = real[:10] + far
+    for shift in (0.3, 6.0):
+        fake = real + shift
+        assert precision_recall(real, fake) == (covered(fake, real, 3), covered(real, fake, 3))
+    assert precision_recall(real, real[::-1].copy()) == (1, 1)
 
 
 def test_a_dropped_mode_lowers_the_recall_and_noise_the_precision():
@@ -162,6 +182,16 @@ def test_a_comparison_prints_each_metric_beside_its_floor():
         assert name in str(report)
     assert report.metrics["spectrum, high half"].value == pytest.approx(np.log10(4), abs=0.05)
     assert len({len(line) for line in str(report).splitlines()[1:]}) == 1
+
+
+def test_constant_images_have_finite_spectral_errors():
+    x, zero = features(50, 4), np.zeros((50, 1, 4, 4))
+    for real, fake in ((zero, zero + 1), (zero, features(50, 16).reshape(50, 1, 4, 4)), (zero + 1, zero)):
+        for dtype in ("float32", "float64"):
+            report = compare(x, x, images_real=real.astype(dtype), images_fake=fake.astype(dtype), rng=0)
+            each = [report.metrics[f"spectrum, {half} half"] for half in ("low", "high")]
+            assert all(np.isfinite([m.value, m.floor]).all() for m in each)
+            assert (each[0].value > 0) == bool(fake.std() > 0)
 
 
 def test_real_samples_reach_their_own_floor():

@@ -20,6 +20,23 @@ def test_a_pooled_entry_is_the_mean_of_its_block(shape, scale, dtype):
     np.testing.assert_allclose(avg_pool(x, scale), block_means(x, scales), rtol=1e-14, atol=1e-15)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize("scales", [(66, 10), (11, 1), (33, 5), (6, 2), (22, 10)])
+def test_blocks_of_any_size_are_pooled_factor_by_factor(scales, dtype):
+    x = field(2, 3, 66, 10, dtype=dtype)
+    np.testing.assert_allclose(avg_pool(x, scales), block_means(x, scales), rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.torch
+def test_the_gradient_of_a_large_block_is_one_over_its_size():
+    import torch
+
+    for n in (64, 11, 26):
+        x = torch.ones((2, 3, 2 * n), dtype=torch.float64, requires_grad=True)
+        (found,) = torch.autograd.grad(avg_pool(x, n).sum(), x)
+        np.testing.assert_allclose(found.numpy(), 1 / n, rtol=1e-14)
+
+
 def test_repeated_samples_are_what_numpy_repeats():
     x = field(2, 3, 4, 5)
     np.testing.assert_array_equal(nearest_upsample(x, (2, 3)), x.repeat(2, axis=2).repeat(3, axis=3))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from lina.diffusion import align_snr, convert, cosine, discrete, edm, flow, sample, vp_linear
+from lina.diffusion import align_snr, convert, cosine, discrete, edm, flow, nichol_cosine, sample, vp_linear
 from tests.reference import diffusion as reference
 
 VARIANCE = np.array([0.01, 0.1, 0.5, 1.0, 2.0, 5.0])
@@ -147,6 +147,70 @@ def test_straight_flows_run_between_their_infinite_ends(method):
         np.testing.assert_allclose(found, exact(flow(), X), rtol=0.02)
 
 
+@pytest.mark.parametrize("schedule", [flow(), cosine(None), nichol_cosine(), vp_linear()])
+@pytest.mark.parametrize("method", METHODS)
+def test_no_step_is_made_from_a_time_without_noise(method, schedule):
+    model = gaussian(schedule, "v")
+    for steps in (1, 2, 10, [1.0, 0.5, 0.0]):
+        options = {"method": method, "prediction": "v", "rng": 0}
+        found = sample(model, X, schedule, steps, to_data=True, **options)
+        assert np.all(np.isfinite(found))
+        np.testing.assert_array_equal(found, sample(model, X, schedule, steps, **options))
+    np.testing.assert_array_equal(sample(model, X, schedule, [0.0], to_data=True, **options), X)
+
+
+SPACED = [
+    (schedule, spacing)
+    for schedule, spacings in [
+        (cosine(), ("logsnr", "t", "angle", "karras")),
+        (edm(), ("logsnr", "t", "karras")),
+        (vp_linear(), ("t", "angle")),
+        (flow(), ("t",)),
+        (discrete(TABLE), ("logsnr", "t")),
+    ]
+    for spacing in spacings
+]
+
+
+@pytest.mark.parametrize(("schedule", "spacing"), SPACED)
+@pytest.mark.parametrize("steps", [5, 10, 18, 50])
+def test_trapezoidal_steps_are_nowhere_worse_than_first_order_ones(schedule, spacing, steps):
+    variance = np.logspace(-4, 2, 25)
+    kind = "v" if np.isinf(schedule.range[0]) else "x0"
+    (a, s), (b, r) = (schedule.alpha_sigma(t) for t in (1.0, 0.0))
+    true = np.sqrt((b**2 * variance + r**2) / (a**2 * variance + s**2))
+    model, x = gaussian(schedule, kind, variance), np.ones((1, 25))
+    first, second = (
+        np.abs(sample(model, x, schedule, steps, method=method, prediction=kind, spacing=spacing) / true - 1).max()
+        for method in ("ddim", "heun")
+    )
+    assert second <= first * (1 + 1e-12)
+    assert steps < 50 or second < first
+
+
+@pytest.mark.parametrize("schedule", [vp_linear(), nichol_cosine()])
+@pytest.mark.parametrize(("method", "order"), [("ddim", 0.95), ("dpmpp_2m", 1.6), ("heun", 1.95)])
+def test_even_angles_keep_the_order_where_lambda_is_infinite_at_the_data(method, order, schedule):
+    x, counts = np.ones((1, 6)), [1024, 2048, 4096] if method == "dpmpp_2m" else [128, 256, 512]
+    model, true = gaussian(schedule, "v"), exact(schedule, x)
+    errors = [np.abs(sample(model, x, schedule, n, method=method, prediction="v") / true - 1).max() for n in counts]
+    assert -np.polyfit(np.log(counts), np.log(errors), 1)[0] > order
+    even = sample(model, x, schedule, counts[-1], method=method, prediction="v", spacing="t")
+    assert order < 1 or np.abs(even / true - 1).max() > 2 * errors[-1]
+
+
+def test_a_model_in_half_precision_gets_what_it_computes_in():
+    torch = pytest.importorskip("torch")
+    for dtype in (torch.bfloat16, torch.float16):
+        net = torch.nn.Linear(6, 6).to(dtype)
+        found = sample(lambda x, t, net=net: net(x), torch.ones(4, 6, dtype=dtype), cosine((-8, 8)), 4)
+        assert found.dtype == torch.float32  # that of the steps
+        assert bool(torch.isfinite(found).all())
+    seen = []
+    sample(lambda x, t: seen.append(x.dtype) or x, X.astype(np.float16), cosine(), 3)
+    assert set(seen) == {np.dtype(np.float32)}  # numpy arrays are widened, as everywhere
+
+
 def test_euler_of_a_straight_flow_adds_the_velocity():
     n, x, model = 10, X, gaussian(flow(), "flow")
     for k in range(n):
@@ -156,13 +220,13 @@ def test_euler_of_a_straight_flow_adds_the_velocity():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_data_of_the_last_step_are_the_last_x0(method):
-    calls = []
+    calls, schedule = [], cosine((-3, 3))
 
     def model(x, t):
-        calls.append((t, gaussian(cosine(), "x0")(x, t)))
+        calls.append((t, gaussian(schedule, "x0")(x, t)))
         return calls[-1][1]
 
-    found = sample(model, X, cosine(), 6, method=method, prediction="x0", to_data=True, rng=0)
+    found = sample(model, X, schedule, 6, method=method, prediction="x0", to_data=True, rng=0)
     np.testing.assert_allclose(found, calls[-1][1], rtol=1e-14)
     assert calls[-1][0] == 0.0
     assert len(calls) == (11 if method == "heun" else 6)
@@ -170,7 +234,7 @@ def test_the_data_of_the_last_step_are_the_last_x0(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_clipped_is_the_x0_of_every_call(method):
-    schedule, limit = cosine(), 0.5
+    schedule, limit = cosine((-5, 5)), 0.5
     wild = gaussian(schedule, "v", variance=25.0)
 
     def tame(x, t):
@@ -227,7 +291,7 @@ def test_seeds_repeat_and_the_global_generator_rests():
 @pytest.mark.parametrize("method", METHODS)
 def test_tensors_run_through_the_same_steps_with_gradients(method):
     torch = pytest.importorskip("torch")
-    schedule = cosine()
+    schedule = cosine((-5, 5))
 
     def model(x, t):
         alpha, sigma = schedule.alpha_sigma(t)
@@ -285,6 +349,10 @@ ZERO = np.zeros((2, 3))
         (
             lambda: sample(lambda x, t: x[:1], ZERO, cosine(), 3),
             r"model must return the shape \(2, 3\) of x, got \(1, 3\)",
+        ),
+        (
+            lambda: sample(lambda x, t: 1j * x, ZERO, cosine(), 3),
+            "model must return real numbers for a real x, got dtype",
         ),
         (lambda: sample(lambda x, t: None, ZERO, cosine(), 3), "prediction must be an array, got NoneType"),
         (lambda: sample(lambda x, t: x, ZERO + np.nan, cosine(), 3), "x must be finite, got 6 NaN"),

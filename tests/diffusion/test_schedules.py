@@ -77,6 +77,21 @@ def test_a_table_is_met_at_its_timesteps():
     assert between[1] == pytest.approx(0.75 * between[0] + 0.25 * between[2], rel=1e-13)
 
 
+def test_timesteps_of_lists_are_those_of_arrays_and_a_tiny_last_entry_keeps_them():
+    schedule = discrete([0.9, 0.5, 1e-14])
+    np.testing.assert_array_equal(schedule.timestep([0.5, 1.0]), [1, 2])
+    assert isinstance(schedule.timestep(1), float)
+    np.testing.assert_allclose(schedule.alpha_sigma([0.5, 1.0])[0] ** 2, [0.5, 1e-14], rtol=1e-12)
+
+
+@each
+def test_the_ends_are_inverted_in_single_precision_too(schedule):
+    ends = schedule.time_of(schedule.logsnr(np.array([0, 1], dtype=np.float32)))
+    np.testing.assert_allclose(ends, [0, 1], atol=1e-6)
+    with pytest.raises(ValueError, match="logsnr must be in"):
+        schedule.time_of(np.float32(np.nan))
+
+
 @each
 def test_a_number_gives_a_number_and_an_array_its_shape(schedule):
     assert isinstance(schedule.logsnr(0.3), float)
@@ -119,7 +134,11 @@ def test_what_is_traced_is_refused_by_name():
         (lambda: edm(rho="7"), "rho must be a number, got str"),
         (lambda: discrete([0.5]), r"alphas_cumprod must have one axis with at least 2 entries, got shape \(1,\)"),
         (lambda: discrete([0.9, 0.9]), "alphas_cumprod must descend, but entry 1 is not below entry 0"),
-        (lambda: discrete([0.9, 0.0]), r"alphas_cumprod must be in \(0, 1\), found 0 to 0.9"),
+        (lambda: discrete([0.9, 0.0]), r"in \(0, 1\), but ends at 0 \(put a tiny number such as 1e-14"),
+        (lambda: discrete([0.0, 0.0]), r"alphas_cumprod must be in \(0, 1\), found 0 to 0"),
+        (lambda: cosine((-2000, 2000)), r"clip must be within -1400 and 1400, got \(-2000, 2000\)"),
+        (lambda: discrete(TABLE).timestep(7.0), r"t must be in \[0, 1\], got 7"),
+        (lambda: discrete(TABLE).timestep(np.nan), "t must be finite, got 1 NaN"),
         (lambda: discrete([0.9, np.nan]), "alphas_cumprod must be finite"),
     ],
 )

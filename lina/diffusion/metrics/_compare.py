@@ -195,8 +195,9 @@ def _spectrum(images: Any, chosen: np.ndarray) -> np.ndarray:
 
 def _spectral_error(power: np.ndarray, reference: np.ndarray) -> dict[str, float]:
     """Return the mean difference of log10 power, without the frequency 0, below and above half of the highest."""
-    least = np.finfo(power.dtype).eps ** 2 * max(reference.max(), np.finfo(power.dtype).tiny)  # below it is rounding
-    error = np.abs(np.log10(np.maximum(power, least) / np.maximum(reference, least)))[1:]
+    limits = np.finfo(power.dtype)
+    least = max(limits.eps**2 * reference.max(), limits.tiny)  # below it is rounding
+    error = np.abs(np.log10(np.maximum(power, least)) - np.log10(np.maximum(reference, least)))[1:]
     middle = (len(error) + 1) // 2
     halves = {"spectrum, low half": error[:middle], "spectrum, high half": error[middle:]}
     return {name: float(part.mean()) if part.size else 0.0 for name, part in halves.items()}

@@ -5,7 +5,7 @@ from typing import Any
 
 from lina._core.array import check_finite, dtype_name, open_door, refuse_gradient, scalar, widened_array
 
-_BLOCK = 2**21  # entries of a block of pairs
+BLOCK = 2**21  # entries of a block of pairs
 
 
 def open_features(function: str, least: int, **features: Any) -> tuple[Any, ...]:
@@ -44,5 +44,5 @@ def check_value(value: float, name: str) -> float:
 
 def blocks(rows: int, columns: int) -> list[slice]:
     """Return slices of rows, so that a block of pairs with all columns has a bounded size."""
-    step = max(1, _BLOCK // max(columns, 1))
+    step = max(1, BLOCK // max(columns, 1))
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]

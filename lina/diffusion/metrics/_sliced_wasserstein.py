@@ -59,14 +59,19 @@ def sliced_wasserstein(x: Any, y: Any, *, p: float = 2.0, projections: int = 256
     widths, at_x, at_y = _common_steps(x.shape[0], y.shape[0])
     widths, at_x, at_y = (xp.asarray(v, device=where_is(x)) for v in (widths, at_x, at_y))
     widths = xp.astype(widths, x.dtype)
-    total = 0.0
+    total, largest = 0.0, 0.0
     for block in blocks(count, widths.shape[0]):
         lines = xp.matrix_transpose(directions[block, :])
         first, second = (
             xp.take(xp.sort(z @ lines, axis=0), at, axis=0) for z, at in ((x, at_x), (y, at_y))
         )  # the quantiles on each step
-        total += scalar(xp.sum(widths[:, None] * xp.abs(first - second) ** order))
-    return check_value((total / count) ** (1 / order) * scale, "x and y")
+        apart = xp.abs(first - second)
+        most = scalar(xp.max(apart))
+        if most > largest:  # powers are those of at most 1: a large order neither overflows nor vanishes
+            total, largest = total * (largest / most) ** order, most
+        if largest > 0:
+            total += scalar(xp.sum(widths[:, None] * (apart / largest) ** order))
+    return check_value((total / count) ** (1 / order) * largest * scale, "x and y")
 
 
 def _common_steps(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
