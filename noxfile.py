@@ -74,6 +74,7 @@ def transformers(session: nox.Session) -> None:
     rooms = (
         "tests/torch/test_huggingface.py",
         "tests/torch/test_huggingface_limits.py",
+        "tests/torch/test_huggingface_caches.py",
         "tests/rope/test_huggingface.py",
     )
     session.run("pytest", *PARALLEL, *rooms, *session.posargs)

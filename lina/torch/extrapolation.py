@@ -62,12 +62,13 @@ class ExtrapolationTable:
         Parameters
         ----------
         other : ExtrapolationTable, optional
-            Of the same texts, segment and contexts; unless given, the loss in the smallest context.
+            Of the same texts, segment and contexts, repeated or not as this one; unless given, the loss in the smallest
+            context.
 
         Raises
         ------
         TypeError, ValueError
-            If ``other`` is no table, or not one of as many texts with the same segment and contexts.
+            If ``other`` is no table, or not one of as many texts with the same segment, contexts and ``repeated``.
 
         Notes
         -----
@@ -83,7 +84,7 @@ class ExtrapolationTable:
     def _check_paired(self, other: Any) -> None:
         if not isinstance(other, ExtrapolationTable):
             raise TypeError(f"other must be an ExtrapolationTable, got {type(other).__name__}")
-        for name in ("contexts", "segment"):
+        for name in ("contexts", "segment", "repeated"):
             if getattr(self, name) != getattr(other, name):
                 raise ValueError(f"other must have the {name} {getattr(self, name)}, got {getattr(other, name)}")
         if self.losses.shape != other.losses.shape:
@@ -151,8 +152,10 @@ def evaluate_extrapolation(
     Parameters
     ----------
     model : callable
-        From tokens (b, n), int64, to logits (b, n, vocabulary) of the token after each of them. A module should be in
-        evaluation mode, and tokens go to the device that ``texts`` are on.
+        From tokens (b, n), int64, to logits (b, n, vocabulary) of the token after each of them, or those of the last
+        segment + 1 alone, (b, segment + 1, vocabulary): a model of transformers is
+        ``lambda t: model(t, logits_to_keep=segment + 1).logits``, whose logits of all tokens would seldom fit. A module
+        should be in evaluation mode, and tokens go to the device that ``texts`` are on.
     texts : Tensor of integers, shape (texts, length), or sequence of such 1-d tensors
         Each at least as long as the largest context: its last tokens are used.
     contexts : sequence of int
@@ -176,7 +179,8 @@ def evaluate_extrapolation(
         If a number is no int, ``texts`` are no integers, or the model returns no tensor of real numbers.
     ValueError
         If a text is shorter than the largest context, contexts do not ascend, the segment is not smaller than the
-        first, a token is none of the vocabulary, or the model returns another shape or logits that are not finite.
+        first, a token is none of the vocabulary, or the model returns another shape, or logits of the segment that are
+        NaN or infinite; -inf may be what is no token of it.
 
     Notes
     -----
@@ -217,26 +221,31 @@ def _tiled(tokens: torch.Tensor, period: int, length: int) -> torch.Tensor:
 
 def _score(model: Callable[..., Any], tokens: torch.Tensor, segment: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return loss and accuracy (b,) of the last tokens."""
-    logits = _check_logits(model(tokens), tokens)[:, -segment - 1 : -1]
+    logits = _check_logits(model(tokens), tokens, segment)[:, -segment - 1 : -1]
     wanted = tokens[:, -segment:]
     largest = int(tokens.max())
     if int(tokens.min()) < 0 or largest >= logits.shape[-1]:
         found = f"{int(tokens.min())} to {largest}"
         raise ValueError(f"texts must hold tokens from 0 to {logits.shape[-1] - 1}, as the logits have, got {found}")
-    if not bool(torch.isfinite(logits).all()):
-        raise ValueError("model must return finite logits for the segment, found NaN or infinities")
+    if not bool((logits < math.inf).all()) or bool(torch.isneginf(logits.gather(-1, wanted[..., None])).any()):
+        raise ValueError(
+            "model must return finite logits for the segment, -inf only for what is none of its tokens, found NaN, inf "
+            "or -inf for one"
+        )
     # rounded to no less than float32, and summed in float64
     sure = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
     loss = -sure.gather(-1, wanted[..., None])[..., 0].double().mean(-1)
     return loss.cpu(), (logits.argmax(-1) == wanted).double().mean(-1).cpu()
 
 
-def _check_logits(logits: Any, tokens: torch.Tensor) -> torch.Tensor:
-    wanted = f"({tokens.shape[0]}, {tokens.shape[1]}, vocabulary)"
+def _check_logits(logits: Any, tokens: torch.Tensor, segment: int) -> torch.Tensor:
+    b, n = tokens.shape
+    wanted = f"({b}, {n}, vocabulary) or ({b}, {segment + 1}, vocabulary)"
     if not isinstance(logits, torch.Tensor) or not logits.is_floating_point():
         found = logits.dtype if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise TypeError(f"model must return a real floating-point tensor of logits {wanted}, got {found}")
-    if logits.ndim != 3 or logits.shape[:2] != tokens.shape:
+        hint = ", whose attribute logits is wanted: lambda t: model(t).logits" if hasattr(logits, "logits") else ""
+        raise TypeError(f"model must return a real floating-point tensor of logits {wanted}, got {found}{hint}")
+    if logits.ndim != 3 or logits.shape[0] != b or logits.shape[1] not in (n, segment + 1):
         raise ValueError(
             f"model must return logits {wanted} for tokens {tuple(tokens.shape)}, got shape {tuple(logits.shape)}"
         )

@@ -17,6 +17,13 @@ def texts(n=5, length=64, seed=0):
     return torch.randint(VOCABULARY, (n, length), generator=torch.Generator().manual_seed(seed))
 
 
+class Output:
+    """What models of transformers return."""
+
+    def __init__(self, logits):
+        self.logits = logits
+
+
 def uniform(tokens):
     return torch.zeros(*tokens.shape, VOCABULARY)
 
@@ -121,9 +128,24 @@ def test_a_half_precision_model_is_scored_in_single_precision():
     np.testing.assert_allclose(a.losses, b.losses, atol=1e-6)
 
 
-def table(losses, contexts=(4, 8), segment=2):
+def test_logits_of_the_last_rows_alone_are_enough():
+    a = evaluate_extrapolation(Recorder(), texts(), (16, 64), 8)
+    b = evaluate_extrapolation(lambda tokens: Recorder()(tokens)[:, -9:], texts(), (16, 64), 8)
+    assert torch.equal(a.losses, b.losses)
+    assert torch.equal(a.accuracies, b.accuracies)
+
+
+def test_what_is_never_a_target_may_be_impossible():
+    def masked(tokens):
+        return torch.nn.functional.pad(Recorder()(tokens), (0, 3), value=-math.inf)
+
+    a, b = (evaluate_extrapolation(model, texts(), (16, 64), 8) for model in (Recorder(), masked))
+    assert torch.equal(a.losses, b.losses)
+
+
+def table(losses, contexts=(4, 8), segment=2, repeated=False):
     losses = torch.tensor(losses, dtype=torch.float64)
-    return ExtrapolationTable(contexts, segment, False, losses, torch.full_like(losses, 0.5))
+    return ExtrapolationTable(contexts, segment, repeated, losses, torch.full_like(losses, 0.5))
 
 
 def test_means_and_errors_are_those_of_texts_and_differences_are_paired():
@@ -165,6 +187,7 @@ def test_it_plots_its_means_on_axes_of_ones_own():
         (table([[1.0, 2.0]]), ValueError, "other must be of the same 2 texts, got 1"),
         (table([[1.0, 2.0]] * 2, contexts=(4, 9)), ValueError, r"other must have the contexts \(4, 8\), got \(4, 9\)"),
         (table([[1.0, 2.0]] * 2, segment=3), ValueError, "other must have the segment 2, got 3"),
+        (table([[1.0, 2.0]] * 2, repeated=True), ValueError, "other must have the repeated False, got True"),
     ],
 )
 def test_tables_of_other_texts_are_not_compared(other, error, message):
@@ -194,6 +217,10 @@ def test_tables_of_other_texts_are_not_compared(other, error, message):
         ({"model": lambda t: t}, TypeError, "model must return a real floating-point tensor .* got torch.int64"),
         ({"model": lambda t: None}, TypeError, "got NoneType"),
         ({"model": lambda t: uniform(t) / 0}, ValueError, "model must return finite logits"),
+        ({"model": lambda t: uniform(t) + math.inf}, ValueError, "model must return finite logits"),
+        ({"model": lambda t: uniform(t) - math.inf}, ValueError, "model must return finite logits .* of its tokens"),
+        ({"model": lambda t: uniform(t)[:, -10:]}, ValueError, r"or \(4, 9, vocabulary\) .* got shape \(4, 10, 7\)"),
+        ({"model": lambda t: Output(uniform(t))}, TypeError, "got Output, whose attribute logits is wanted"),
     ],
 )
 def test_a_wrong_call_is_refused_by_the_name_of_the_argument(change, error, message):

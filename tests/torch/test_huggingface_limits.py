@@ -98,8 +98,11 @@ def test_models_that_cannot_be_extended_are_refused():
     with pytest.raises(ValueError, match="full attention in all layers, got sliding_window = 16"):
         extend(mixed, scaling)
     own = model_of(rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4})
-    with pytest.raises(ValueError, match="model must have the rope_type 'default', got 'linear'"):
+    with pytest.raises(ValueError, match=r"must have the rope_type 'default', got 'linear', .* trained with it"):
         extend(own, scaling)
+    images = model_of(rope_parameters={"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]})
+    with pytest.raises(ValueError, match="one position for each token, got mrope_section"):
+        extend(images, scaling)
     weights = model_of(attn_implementation="eager", output_attentions=True)
     with pytest.raises(ValueError, match="output_attentions of model must be False, got True"):
         extend(weights, scaling)
@@ -108,6 +111,30 @@ def test_models_that_cannot_be_extended_are_refused():
         extend(without, scaling_of(without))
     with torch.device("meta"), pytest.raises(ValueError, match="got some on the device 'meta'"):
         extend(model_of(), scaling)
+
+
+def test_attention_that_is_not_causal_is_refused_before_and_meanwhile():
+    model, ids = model_of(), tokens(1, 10)
+    attention = model.model.layers[1].self_attn
+    with extended(model):
+        attention.is_causal = False
+        with pytest.raises(ValueError, match="attention must be causal in an extended model, got LlamaAttention"):
+            model(ids)
+    with pytest.raises(ValueError, match="attention must be causal in an extended model, got LlamaAttention"):
+        extended(model)
+    attention.is_causal = True
+    extended(model).undo()
+
+
+def test_what_was_undone_begins_no_block_and_a_copy_is_extended_for_good():
+    model = model_of()
+    extension = extended(model)
+    twin = copy.deepcopy(model)
+    extension.undo()
+    with pytest.raises(RuntimeError, match="extension was undone already"), extension:
+        pass
+    with pytest.raises(ValueError, match=r"extended already, .* a copy made meanwhile stays extended"):
+        extended(twin)
 
 
 @pytest.mark.parametrize(("given", "message"), [
@@ -154,6 +181,11 @@ def test_calls_that_ask_for_other_attention_are_refused(llama):
                 llama(ids, position_ids=packed, **options)
         with pytest.raises(ValueError, match="position_ids must count the tokens"):
             llama(ids, position_ids=torch.arange(10)[None] * 2)
+        mask, between = torch.ones(1, 11), transformers.DynamicCache()
+        mask[:, 8:10] = 0
+        llama(ids, attention_mask=mask[:, :10], cache=between)
+        with pytest.raises(ValueError, match=r"pass position_ids = attention_mask.cumsum\(-1\) - 1"):
+            llama(ids[:, :1], attention_mask=mask, cache=between)
         with pytest.raises(ValueError, match="output_attentions must be False"):
             llama(ids, output_attentions=True)
         with pytest.raises(ValueError, match=r"attention_mask must be None or of shape .*got \(1, 1, 10, 10\)"):

@@ -32,13 +32,22 @@ class LayerKeys:
         self._last: torch.Tensor | None = None
         self._groups: dict[tuple[int, int, int], BorrowedCache] = {}
 
-    def check_unchanged(self, keys: Any) -> None:
-        """Forget what was rotated unless the cache still holds the very tensor of the last call.
+    def knows(self, keys: torch.Tensor | None) -> bool:
+        """Return whether the cache holds keys of the last call, and forget what was rotated unless it holds them all.
 
-        Whatever reorders, crops or resets a cache puts another tensor there.
+        Whatever reorders, crops, repeats or resets a cache puts another tensor there, whose last position still has
+        keys that some sequence of the last call had there; those of another model have not.
         """
-        if keys is None or keys is not self._last:
-            self._groups = {}
+        if keys is self._last and keys is not None:
+            return True
+        self._groups = {}
+        if keys is None or keys.numel() == 0:
+            return True  # this layer of a cache was reset
+        at = keys.shape[-2] - 1
+        if self._last is None or at >= self._last.shape[-2]:
+            return False
+        now, before = keys[:, None, 0, at], self._last[None, :, 0, at]
+        return bool(((now == before) | (now != now)).all(-1).any(1).all())  # a NaN equals no other
 
     def remember(self, keys: torch.Tensor) -> None:
         """Note the keys of this call."""

@@ -44,12 +44,15 @@ def extend(model: Any, scaling: RotaryScaling, *, length: int | None = None) -> 
         that is no DynamicCache of plain layers.
     ValueError
         If the model has no rotary positions, or others than the scaling; if it scales or cuts them itself, by a
-        ``rope_type`` or a sliding window; if it is extended already; if ``length`` is missing, or the scaling's
+        ``rope_type`` or a sliding window, or has three for each token, as for images (``mrope_section``); if its
+        attention is not causal; if it is extended already; if ``length`` is missing, or the scaling's
         ``original_length`` beyond what the model was trained for. Later, if a call asks for attention that is not
         plainly causal, for attention weights or dropout, comes with a mask of four dimensions, with positions other
-        than those of its tokens, or with a cache that was filled before.
+        than those of its tokens, or with a cache that others filled.
     ImportError
         If transformers, version 5.24 or later, is not installed.
+    RuntimeError
+        Later, if ``attn_implementation`` was set, or a ``with`` block begins after ``undo``.
 
     Warns
     -----
@@ -64,8 +67,14 @@ def extend(model: Any, scaling: RotaryScaling, *, length: int | None = None) -> 
     keeps them: the last ``window`` of "rerope", all of most kinds. They begin anew where a cache was reordered or
     cropped. A cache filled by an extended model is of no use to the model without its extension.
 
+    Models whose frequencies were scaled before training or in it are refused, also with their own scaling: Llama 3.1
+    and later (``rope_type`` "llama3"), those trained with "yarn", "linear" or "longrope". Positions are those of
+    unscaled frequencies; without the entry of its configuration such a model is another one.
+
     The model's configuration is replaced by a copy and comes back with `Extension.undo`; what is changed in it
-    meanwhile is lost. ``attn_implementation`` does not matter before, and must not be set meanwhile.
+    meanwhile is lost. ``attn_implementation`` does not matter before, and must not be set meanwhile. A copy or a pickle
+    of an extended model is extended for good: copy before, or after ``undo``. Threads may share an extended model, each
+    with a cache of its own, but not extend it or undo that meanwhile.
 
     Source: J. Su, scientific spaces 9708.
 
@@ -114,8 +123,13 @@ def _check_config(config: Any, scaling: RotaryScaling) -> None:
     found = rope.get("rope_type", "default")
     if found != "default":
         raise ValueError(
-            f"model must have the rope_type 'default', got {found!r}, which scales its frequencies already: where it "
-            "was not trained so, load it without that entry of its configuration"
+            f"model must have the rope_type 'default', got {found!r}, which scales its frequencies already: a model "
+            "that was trained with it cannot be extended; where it was added afterwards, load the model without it"
+        )
+    if rope.get("mrope_section") is not None:
+        raise ValueError(
+            "model must have one position for each token, got mrope_section in its rope_parameters: those of images "
+            "have three"
         )
     if getattr(config, "output_attentions", False):
         raise ValueError("output_attentions of model must be False, got True: weights of all pairs are never there")
@@ -155,7 +169,10 @@ class Extension:
                 "extend needs transformers, version 5.24 or later: pip install -U transformers"
             ) from error
         if isinstance(owner.rotary_emb, interface.IdentityRotary):
-            raise ValueError("model must not be extended already, got one that is: call undo() of that extension first")
+            raise ValueError(
+                "model must not be extended already, got one that is: call undo() of that extension first; a copy made "
+                "meanwhile stays extended"
+            )
         self._hooks: list[Any] = []
         try:
             self._apply(owner, interface, probe)
@@ -197,6 +214,8 @@ class Extension:
 
     def __enter__(self) -> "Extension":
         """Return itself."""
+        if not self._changed:
+            raise RuntimeError("extension was undone already: call extend(model, scaling) again")
         return self
 
     def __exit__(

@@ -19,6 +19,7 @@ from lina.torch.huggingface.tokens import Tokens
 
 ATTENTION = "lina_extended"
 STATE = "extended_layer"  # attribute of an attention module: copies of a model have it
+KEYS = "lina_keys"  # argument from hook to attention function, by call: threads share the module
 CACHE_NAMES = ("cache", "past_key_values", "layer_past")
 # Arguments of an attention function that change what it computes; what they may be here.
 PLAIN: dict[str, tuple[Any, ...]] = {
@@ -40,15 +41,11 @@ TRAINING = (
 
 @dataclass
 class LayerState:
-    """The scaling of an attention module, and what is beside its cache in the present call.
-
-    One of the modules ``warns`` of training, once.
-    """
+    """The scaling of an attention module; one of the modules ``warns`` of training, once."""
 
     scaling: Any
     length: int | None
     warns: bool = False
-    keys: beside.LayerKeys | None = None
 
 
 class IdentityRotary(nn.Module):  # type: ignore[misc]  # torch is not followed
@@ -106,26 +103,31 @@ def attention(
     state = getattr(module, STATE, None)
     if state is None:
         raise RuntimeError(f"attn_implementation {ATTENTION!r} is set by lina.torch.extend(model, scaling) alone")
-    check_options(dropout, options)
-    if not isinstance(attention_mask, Tokens) or attention_mask.keys != key.shape[-2]:
-        found = tuple(attention_mask.shape) if isinstance(attention_mask, torch.Tensor) else attention_mask
-        raise ValueError(f"attention_mask must be None or of shape (batch, positions so far), got {found}")
+    check_options(module, dropout, options)
+    check_mask(attention_mask, key.shape[-2])
     # A compiler would compile anew at every length. The name is looked up here: it takes a second to import.
     attend = torch.compiler.disable(_attend) if torch.compiler.is_compiling() else _attend
     q, k = (x if x.dtype == value.dtype else x.to(value.dtype) for x in (query, key))  # autocast widens these two
     attention_mask.check_positions(position_ids)
-    out = attend(state, attention_mask, q, k, value, scaling)
-    if state.keys is not None:
-        state.keys.remember(key)
+    beside_cache: beside.LayerKeys | None = options.get(KEYS)
+    out = attend(state, beside_cache, attention_mask, q, k, value, scaling)
+    if beside_cache is not None:
+        beside_cache.remember(key)
     return out.transpose(1, 2).contiguous(), None
 
 
 def _attend(
-    state: LayerState, tokens: Tokens, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float | None
+    state: LayerState,
+    beside_cache: beside.LayerKeys | None,
+    tokens: Tokens,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    scale: float | None,
 ) -> torch.Tensor:
     """Return attention among tokens; that of one query without a gradient meets keys that were rotated before."""
     records = torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))
-    kept = state.keys if q.shape[-2] == 1 and not records else None
+    kept = beside_cache if q.shape[-2] == 1 and not records else None
 
     def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, group: Any) -> torch.Tensor:
         if kept is None or group is None:
@@ -137,8 +139,17 @@ def _attend(
     return tokens.attend(q, k, v, attend)
 
 
-def check_options(dropout: float, options: dict[str, Any]) -> None:
-    """Raise ValueError where an attention function is asked for what changes its result."""
+def check_mask(mask: Any, keys: int | None = None) -> None:
+    """Raise ValueError unless the mask is one of `mask_of_tokens`, for that many keys where they are known."""
+    if not isinstance(mask, Tokens) or keys not in (None, mask.keys):
+        found = tuple(mask.shape) if isinstance(mask, torch.Tensor) else mask
+        raise ValueError(f"attention_mask must be None or of shape (batch, positions so far), got {found}")
+
+
+def check_options(module: nn.Module, dropout: float, options: dict[str, Any]) -> None:
+    """Raise ValueError where a module or a call asks its attention function for what changes its result."""
+    if not getattr(module, "is_causal", True):
+        raise ValueError(f"attention must be causal in an extended model, got {type(module).__name__} that is not")
     if dropout:
         raise ValueError(f"attention_dropout must be 0 in an extended model, got {dropout}")
     for name, allowed in PLAIN.items():
@@ -148,8 +159,10 @@ def check_options(dropout: float, options: dict[str, Any]) -> None:
             raise ValueError(f"{name} must be {allowed[-1]} in an extended model, got {shown}")
 
 
-def before_attention(module: nn.Module, _: Any, given: dict[str, Any]) -> None:
-    """Look at the cache before an attention module appends to it."""
+def before_attention(
+    module: nn.Module, arguments: tuple[Any, ...], given: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Look at a call before its attention module appends to the cache, and add what is beside that cache."""
     state: LayerState = getattr(module, STATE)
     if module.config._attn_implementation != ATTENTION:
         raise RuntimeError(
@@ -159,8 +172,12 @@ def before_attention(module: nn.Module, _: Any, given: dict[str, Any]) -> None:
     if module.training and state.warns:
         state.warns = False
         warnings.warn(TRAINING, LinaWarning, stacklevel=2)
+    check_options(module, 0.0, given)
+    if "attention_mask" in given:
+        check_mask(given["attention_mask"])
+        given["attention_mask"].check_positions(given.get("position_ids"))
     cache = next((given[name] for name in CACHE_NAMES if given.get(name) is not None), None)
-    state.keys = None if cache is None else _keys_beside(cache, int(module.layer_idx))
+    return arguments, given if cache is None else {**given, KEYS: _keys_beside(cache, int(module.layer_idx))}
 
 
 def _keys_beside(cache: Any, layer: int) -> beside.LayerKeys:
@@ -169,13 +186,16 @@ def _keys_beside(cache: Any, layer: int) -> beside.LayerKeys:
         found = {type(each).__name__ for each in getattr(cache, "layers", [])} or "no layers"
         raise TypeError(f"{WANTED_CACHE}, got {type(cache).__name__} of {found}")
     keys = cache.layers[layer].keys if layer < len(cache.layers) else None
-    if not hasattr(cache, beside.NAME):
-        if any(each.keys is not None and each.keys.numel() for each in cache.layers):
-            raise ValueError("cache must be empty or filled by an extended model, got one of rotated keys")
+    empty = not any(each.keys is not None and each.keys.numel() for each in cache.layers)
+    if empty:
         setattr(cache, beside.NAME, beside.Beside())
-    found = getattr(cache, beside.NAME)[layer]
-    found.check_unchanged(keys)
-    return found
+    its_own: beside.LayerKeys = getattr(cache, beside.NAME, beside.Beside())[layer]
+    if not empty and not its_own.knows(keys):
+        raise ValueError(
+            "cache must be empty or filled by an extended model, got one that others filled: their keys may be "
+            "rotated; one that was built anew from keys and values looks the same, copy.deepcopy(cache) does not"
+        )
+    return its_own
 
 
 if "q_length" not in signature(sdpa_mask).parameters:

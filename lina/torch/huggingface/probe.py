@@ -16,23 +16,25 @@ _TOKENS = 8
 _LONGEST = 2048  # at positions beyond, a model's own angles, in float32, have no digits to compare
 _OWN_ATTENTION = "model must call its attention through AttentionInterface, got {} with one of its own"
 
+_SEEN = "lina_seen"  # argument of a model that reaches its attention functions: other threads have their own
+
 # Attention module, and the queries and keys that reach its attention function.
 Seen = list[tuple[nn.Module, torch.Tensor, torch.Tensor]]
-_seen: Seen = []  # of the run in progress
 
 
 def probe_attention(
     module: nn.Module, query: torch.Tensor, key: torch.Tensor, *_: Any, dropout: float = 0.0, **options: Any
 ) -> tuple[torch.Tensor, None]:
     """Note queries and keys, and return zeros: then what the next layer sees depends on no rotation."""
-    check_options(dropout, options)
+    check_options(module, dropout, options)
     for name, found in (
         ("position_ids", options.get("position_ids")),
+        ("its further arguments", options.get(_SEEN)),
         ("layer_idx", getattr(module, "layer_idx", None)),
     ):
         if found is None:
             raise ValueError(f"model must give {name} to its attention, got {type(module).__name__} without")
-    _seen.append((module, query, key))
+    options[_SEEN].append((module, query, key))
     return torch.zeros_like(query).transpose(1, 2).contiguous(), None
 
 
@@ -82,16 +84,16 @@ def _run(owner: nn.Module, positions: torch.Tensor) -> Seen:
     weight = owner.get_input_embeddings().weight
     ids = torch.arange(1, _TOKENS + 1, device=weight.device)[None] % len(weight)
     at = positions.to(weight.device)[None]
+    seen: Seen = []
+    given = {"input_ids": ids, "position_ids": at, "attention_mask": torch.ones_like(ids), _SEEN: seen}
     try:
         with torch.no_grad(), _evaluating(owner):
-            owner(input_ids=ids, position_ids=at, attention_mask=torch.ones_like(ids), use_cache=False)
-        return list(_seen)
+            owner(**given, use_cache=False)
     except (AttributeError, RuntimeError, TypeError) as error:
-        if _seen:
+        if seen:
             raise
         raise ValueError(_OWN_ATTENTION.format(type(owner).__name__)) from error  # which takes a tensor as its mask
-    finally:
-        _seen.clear()
+    return seen
 
 
 @contextmanager

@@ -86,7 +86,8 @@ class Tokens:
             raise ValueError(
                 "position_ids must count the tokens of each sequence, those in the cache before, from 0 at its first "
                 f"token or its first place, got {position_ids.tolist() if position_ids.numel() <= 32 else 'others'}: "
-                "packed sequences and chosen positions have no place in an extended model"
+                "packed sequences and chosen positions have no place in an extended model; where padding lies between "
+                "tokens of a sequence, pass position_ids = attention_mask.cumsum(-1) - 1 of those that are new"
             )
 
 
