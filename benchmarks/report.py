@@ -67,8 +67,9 @@ def markdown(room: str, where: dict[str, Any], answers: list[dict[str, Any]]) ->
         f"{where['gemm float32, 1 thread, GF/s']} in float32; copy {where['copy, 1 thread, GB/s']} GB/s.",
         "",
         "Medians of interleaved runs in one process. Ratio: CPU time at one thread over lina's (the first row).",
-        "Memory: peak that Python and numpy allocate in a call (torch's tensors where the note says so). Of limit: the",
-        "time that the flops of the minimal algorithm take at the rate of a square matrix product, over the time taken.",
+        "Memory: peak that Python and numpy allocate in a call (torch's tensors where the note says so).",
+        "Of limit: the time that the flops of the minimal algorithm take at the rate of a square matrix product, over",
+        "the time taken.",
     ]
     for answer in answers:
         lines += ["", f"## {answer['title']}"]
