@@ -110,7 +110,7 @@ class DiffusionLoss(nn.Module):
         generator: torch.Generator | None = None,
         **options: Any,
     ) -> torch.Tensor:
-        """Return the loss of ``model`` for data x0 of shape (batch, channels, ...), at drawn or given times and noise."""
+        """Return the loss of ``model`` for data x0 (batch, channels, ...), at drawn or given times and noise."""
         if not callable(model):
             raise TypeError(f"model must be callable as model(x, t), got {type(model).__name__}")
         _check_data(x0)
