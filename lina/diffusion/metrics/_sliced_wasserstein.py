@@ -62,15 +62,16 @@ def sliced_wasserstein(x: Any, y: Any, *, p: float = 2.0, projections: int = 256
     total, largest = 0.0, 0.0
     for block in blocks(count, widths.shape[0]):
         lines = xp.matrix_transpose(directions[block, :])
-        first, second = (
-            xp.take(xp.sort(z @ lines, axis=0), at, axis=0) for z, at in ((x, at_x), (y, at_y))
-        )  # the quantiles on each step
-        apart = xp.abs(first - second)
+        # the quantiles on each step; sorted projections are not kept
+        apart = xp.abs(
+            xp.take(xp.sort(x @ lines, axis=0), at_x, axis=0) - xp.take(xp.sort(y @ lines, axis=0), at_y, axis=0)
+        )
         most = scalar(xp.max(apart))
         if most > largest:  # powers are those of at most 1: a large order neither overflows nor vanishes
             total, largest = total * (largest / most) ** order, most
         if largest > 0:
-            total += scalar(xp.sum(widths[:, None] * (apart / largest) ** order))
+            apart = apart / largest
+            total += scalar(xp.sum(widths @ apart**order))
     return check_value((total / count) ** (1 / order) * largest * scale, "x and y")
 
 
