@@ -55,13 +55,18 @@ def store(answers: list[dict[str, Any]], room: str, folder: Path) -> Path:
     return page
 
 
+def machine_line(where: dict[str, Any]) -> str:
+    """Return what a page says of the machine and of the packages."""
+    packages = ", ".join(f"{name} {number}" for name, number in where["packages"].items())
+    return f"{where['processor']}, {where['cpus']} CPUs, {where['system']}, Python {where['python']}, {packages}."
+
+
 def markdown(room: str, where: dict[str, Any], answers: list[dict[str, Any]]) -> str:
     """Return the page: one section per question, one table per case."""
-    packages = ", ".join(f"{name} {number}" for name, number in where["packages"].items())
     lines = [
         f"# {room}, {where['date']}",
         "",
-        f"{where['processor']}, {where['cpus']} CPUs, {where['system']}, Python {where['python']}, {packages}.",
+        machine_line(where),
         "",
         f"Limits of this run at one thread: product {where['gemm float64, 1 thread, GF/s']} GF/s in float64, "
         f"{where['gemm float32, 1 thread, GF/s']} in float32; copy {where['copy, 1 thread, GB/s']} GB/s.",

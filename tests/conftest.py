@@ -38,3 +38,18 @@ def threads():
     before = lina.get_threads()
     yield lina.set_threads
     lina.set_threads(before)
+
+
+@pytest.fixture
+def played_alone(monkeypatch):
+    """Return a function that leaves one chapter in the tour, and returns the list in which it appears when played."""
+    from lina._tour import run
+
+    def leave(module):
+        seen, verdict = [], run._verdict
+        monkeypatch.setattr(run, "CHAPTERS", ())
+        monkeypatch.setattr(run, "MODELS", (module,))
+        monkeypatch.setattr(run, "_verdict", lambda chapters: seen.extend(chapters) or verdict(chapters))
+        return seen
+
+    return leave

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from lina.__main__ import main
-from lina._tour import run
 
 DRAWS = ("matplotlib", "rich", "sklearn", "PIL")
 
@@ -39,13 +38,8 @@ def models():
 
 
 @pytest.fixture
-def only_the_networks(monkeypatch):
-    """Leave out the other chapters, and return the list in which the chapters that are played appear."""
-    seen, verdict = [], run._verdict
-    monkeypatch.setattr(run, "CHAPTERS", ())
-    monkeypatch.setattr(run, "MODELS", ("lina._tour.models",))
-    monkeypatch.setattr(run, "_verdict", lambda chapters: seen.extend(chapters) or verdict(chapters))
-    return seen
+def only_the_networks(played_alone):
+    return played_alone("lina._tour.models")
 
 
 @needs_the_extra

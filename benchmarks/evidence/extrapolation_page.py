@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evidence.report import RESULTS, Target
-from benchmarks.report import machine
+from benchmarks.report import machine, machine_line
 
 _NOTE = (
     "Decoders of bytes, 5 layers of width 192 with 3 heads of 64 channels, trained at length 256. Loss in nats of the "
@@ -129,12 +129,11 @@ def write(records: list[dict[str, Any]], budget: Any, *, quick: bool, folder: Pa
 def markdown(document: dict[str, Any]) -> str:
     """Return the page."""
     where, found = document["machine"], Found(document["runs"])
-    packages = ", ".join(f"{name} {number}" for name, number in where["packages"].items())
     budget = ", ".join(f"{name} {value}" for name, value in document["budget"].items())
     lines = [
         f"# extrapolation, {where['date']}",
         "",
-        f"{where['processor']}, {where['cpus']} CPUs, {where['system']}, Python {where['python']}, {packages}.",
+        machine_line(where),
         "",
         _NOTE,
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.report import machine
+from benchmarks.report import machine, machine_line
 
 RESULTS = Path(__file__).parents[1] / "results"
 QUALITY = ("FD, classifier", "FD, PCA", "KID x 1000", "precision", "recall", "classes off", "diversity")
@@ -53,14 +53,13 @@ def store(name: str, seed: int, found: dict[str, Any], budget: Any, accuracy: fl
 def markdown(document: dict[str, Any]) -> str:
     """Return the page: how good samples are, what is idempotent, the cost, and what follows from the numbers."""
     where, runs = document["machine"], document["runs"]
-    packages = ", ".join(f"{name} {number}" for name, number in where["packages"].items())
     budget = ", ".join(f"{key} {value}" for key, value in document["budget"].items())
     noise = [run["measures"]["noise"] for run in runs if "noise" in run["measures"]]
     return "\n".join(
         [
             f"# idempotent, {where['date']}",
             "",
-            f"{where['processor']}, {where['cpus']} CPUs, {where['system']}, Python {where['python']}, {packages}.",
+            machine_line(where),
             "",
             f"Means over the seeds, with the least and the largest in brackets. Budget of a run: {budget}.",
             "",

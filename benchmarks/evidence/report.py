@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import machine
+from benchmarks.report import machine, machine_line
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -80,11 +80,10 @@ def _finite(value: Any) -> Any:
 def markdown(document: dict[str, Any]) -> str:
     """Return the page: a section for each task, a row for each setting, verdicts and budgets below."""
     where = document["machine"]
-    packages = ", ".join(f"{name} {number}" for name, number in where["packages"].items())
     lines = [
         f"# evidence, {where['date']}",
         "",
-        f"{where['processor']}, {where['cpus']} CPUs, {where['system']}, Python {where['python']}, {packages}.",
+        machine_line(where),
         "",
         "Means over the seeds, with the least and the largest in brackets. Accuracies are those after the last "
         "epoch, on samples that took no part in training; wall times hold what "

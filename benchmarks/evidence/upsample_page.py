@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.evidence.report import RESULTS, Target
 from benchmarks.evidence.upsample_models import cache_folder, classifier, images
-from benchmarks.report import machine
+from benchmarks.report import machine, machine_line
 from lina.diffusion import avg_pool, nearest_upsample
 from lina.diffusion.metrics import frechet_distance, kid, precision_recall
 
@@ -116,11 +116,10 @@ def write(runs: list[dict[str, Any]], *, quick: bool, folder: Path = RESULTS) ->
 def markdown(document: dict[str, Any]) -> str:
     """Return the page."""
     where = document["machine"]
-    packages = ", ".join(f"{name} {number}" for name, number in where["packages"].items())
     lines = [
         f"# upsample, {where['date']}",
         "",
-        f"{where['processor']}, {where['cpus']} CPUs, {where['system']}, Python {where['python']}, {packages}.",
+        machine_line(where),
         "",
         f"{_NOTE} Accuracy of the classifier: {document['classifier accuracy']:.3f}.",
     ]

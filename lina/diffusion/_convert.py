@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, check_option, from_numpy, is_lazy, open_door, refuse_gradient, to_numpy
+from lina._core.array import check_option, open_door
+from lina.diffusion._per_sample import per_sample, spread
 
 PREDICTIONS = ("eps", "x0", "v", "flow", "score")
 
@@ -53,11 +54,11 @@ def convert(prediction: Any, x: Any, alpha: Any, sigma: Any, source: str, target
     _, prediction, x = open_door(prediction=prediction, x=x)
     if tuple(prediction.shape) != tuple(x.shape):
         raise ValueError(f"prediction must have the shape {tuple(x.shape)} of x, got {tuple(prediction.shape)}")
-    signal, noise = (_per_sample(value, name, x) for value, name in ((alpha, "alpha"), (sigma, "sigma")))
+    signal, noise = (_amount(value, name, x) for value, name in ((alpha, "alpha"), (sigma, "sigma")))
     of_x, of_prediction = factors(signal, noise, source, target)
     if source == target:
         return prediction
-    return _spread(of_x, x) * x + _spread(of_prediction, x) * prediction
+    return spread(of_x, x) * x + spread(of_prediction, x) * prediction
 
 
 def factors(alpha: Any, sigma: Any, source: str, target: str) -> tuple[Any, Any]:
@@ -98,24 +99,9 @@ def _refuse_zero(value: Any, name: str, source: str, target: str) -> None:
         raise ValueError(f'{name} {wanted} (a model of "v" or "flow" has no such end)')
 
 
-def _per_sample(value: Any, name: str, x: Any) -> np.ndarray:
-    """Return a number, or one for each sample, as a float64 array of the host."""
-    if is_lazy(value):
-        raise TypeError(f"{name} must have values that are known, got an array that is traced or lazy")
-    _, found = open_door(**{name: value})
-    refuse_gradient("A conversion", **{name: found})
-    numbers = to_numpy(found)
-    if numbers.dtype.kind != "f":
-        raise TypeError(f"{name} must be real, got dtype {numbers.dtype}")
-    if numbers.shape not in ((), tuple(x.shape[:1])):
-        wanted = f"a number or one for each sample of x, which has shape {tuple(x.shape)}"
-        raise ValueError(f"{name} must be {wanted}, got shape {numbers.shape}")
-    check_finite(np, numbers, name)
+def _amount(value: Any, name: str, x: Any) -> np.ndarray:
+    """Return alpha or sigma, which are not negative."""
+    numbers = per_sample(value, name, x, "A conversion")
     if np.any(numbers < 0):
         raise ValueError(f"{name} must not be negative, got {numbers.min():g}")
-    return numbers.astype(np.float64)
-
-
-def _spread(values: np.ndarray, x: Any) -> Any:
-    """Return one number for all samples, or one for each in the library of ``x``."""
-    return float(values) if values.ndim == 0 else from_numpy(values.reshape(-1, *[1] * (x.ndim - 1)), x)
+    return numbers

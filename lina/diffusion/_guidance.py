@@ -8,24 +8,23 @@ from typing import Any
 import numpy as np
 
 from lina._core.array import (
-    check_finite,
     check_option,
     check_tolerance,
     dtype_name,
     from_numpy,
-    is_lazy,
     open_door,
     refuse_gradient,
-    to_numpy,
 )
 from lina._core.kernels import kernel
 from lina.diffusion._align import match_time, rho
 from lina.diffusion._convert import PREDICTIONS
+from lina.diffusion._per_sample import per_sample, spread
 from lina.diffusion._resample import avg_pool, check_divisible, dct_downsample, dct_upsample, gain_of, nearest_upsample
 from lina.diffusion._schedule import Schedule, check_schedule
 from lina.rope._checks import quiet
 
 Model = Callable[..., Any]
+_WHAT = "Upsample guidance"
 
 
 def upsample_guidance(
@@ -132,7 +131,7 @@ def upsample_guidance(
     def guided(x: Any, t: Any, *args: Any, **options: Any) -> Any:
         x = _numbers(x)
         down, up, gain = _resampling(x, scales, resample)
-        time = _per_sample(t, "t", x)
+        time = per_sample(t, "t", x, _WHAT)
         amount = 1 + _weights(weight(t) if callable(weight) else weight, time, share, x)
         t = time if isinstance(t, (list, tuple)) else t
         plain = _called(model, x, t, *args, **options)
@@ -144,13 +143,13 @@ def upsample_guidance(
         alpha, sigma = (np.asarray(v) for v in schedule.alpha_sigma(time))
         ratio = np.asarray(rho(schedule, time, gain))
         coarse = down(x)
-        low = _called(model, _in_dtype_of(x, coarse / _spread(ratio, coarse)), tau, *args, **options)
+        low = _called(model, _in_dtype_of(x, coarse / spread(ratio, coarse)), tau, *args, **options)
         of_low, of_x = _correction(prediction, alpha, sigma, ratio, gain)
         with quiet(coarse):
-            change = _spread(of_low, coarse) * open_door(low=low)[1] - down(plain)
+            change = spread(of_low, coarse) * open_door(low=low)[1] - down(plain)
             if np.any(of_x):
-                change = change + _spread(of_x, coarse) * coarse
-            return _in_dtype_of(_numbers(plain), plain + up(_spread(amount, coarse) * change))
+                change = change + spread(of_x, coarse) * coarse
+            return _in_dtype_of(_numbers(plain), plain + up(spread(amount, coarse) * change))
 
     return guided
 
@@ -231,12 +230,12 @@ def _called(model: Model, x: Any, t: Any, *args: Any, **options: Any) -> Any:
 
 def _weights(found: Any, time: np.ndarray, share: float, x: Any) -> np.ndarray:
     """Return w for each sample or for all, -1 where nothing is guided."""
-    values = _per_sample(found, "w", x)
+    values = per_sample(found, "w", x, _WHAT)
     return np.where((time >= 1 - share) & (share > 0), values, -1.0)
 
 
 def _finite(value: Any, name: str) -> float:
-    refuse_gradient("Upsample guidance", **{name: value})
+    refuse_gradient(_WHAT, **{name: value})
     try:
         if isinstance(value, str):
             raise TypeError
@@ -248,20 +247,6 @@ def _finite(value: Any, name: str) -> float:
     return number
 
 
-def _per_sample(value: Any, name: str, x: Any) -> np.ndarray:
-    """Return a number, or one for each sample, as a float64 array of the host."""
-    if is_lazy(value):
-        raise TypeError(f"{name} must have values that are known, got an array that is traced or lazy")
-    _, found = open_door(**{name: value})
-    refuse_gradient("Upsample guidance", **{name: found})
-    numbers = to_numpy(found)
-    if numbers.shape not in ((), (x.shape[0],)) or numbers.dtype.kind != "f":
-        wanted = f"a real number or one for each of the {x.shape[0]} samples"
-        raise ValueError(f"{name} must be {wanted}, got shape {numbers.shape} and dtype {numbers.dtype}")
-    check_finite(np, numbers, name)
-    return numbers.astype(np.float64)
-
-
 def _as_given(values: Any, t: Any) -> Any:
     """Return times in the library and on the device of ``t``, as real numbers, in half precision too."""
     if isinstance(t, (int, float)):
@@ -269,12 +254,6 @@ def _as_given(values: Any, t: Any) -> Any:
     xp, like = open_door(t=t)
     times = from_numpy(np.asarray(values, dtype=np.float64), like)
     return xp.astype(times, t.dtype) if "float16" in dtype_name(t) else times
-
-
-def _spread(values: Any, like: Any) -> Any:
-    """Return one number for all, or one for each sample in the library of ``like``."""
-    values = np.asarray(values, dtype=np.float64)
-    return float(values) if values.ndim == 0 else from_numpy(values.reshape(-1, *[1] * (like.ndim - 1)), like)
 
 
 def _in_dtype_of(like: Any, values: Any) -> Any:

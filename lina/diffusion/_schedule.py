@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, dtype_name, from_numpy, is_lazy, open_door, refuse_gradient, to_numpy
+from lina._core.array import check_finite, dtype_name, from_numpy
+from lina.diffusion._per_sample import host_numbers
 
 _ROUNDING = {"float32": 2.0**-22, "float16": 2.0**-9, "bfloat16": 2.0**-6}  # of a lambda that was float64
 
@@ -96,14 +97,8 @@ def on_host(function: Callable[[np.ndarray], np.ndarray], value: Any, name: str)
     """Return ``function`` of a number or an array, computed in float64 on the host, as ``value`` was given."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(function(np.asarray(value, dtype=np.float64)))
-    if is_lazy(value):
-        raise TypeError(f"{name} must have values that are known, got an array that is traced or lazy")
-    _, found = open_door(**{name: value})
-    refuse_gradient("A noise schedule", **{name: found})
-    values = to_numpy(found)
-    if values.dtype.kind != "f":
-        raise TypeError(f"{name} must be real, got dtype {values.dtype}")
-    return from_numpy(np.asarray(function(values.astype(np.float64))), found)
+    values, found = host_numbers(value, name, "A noise schedule")
+    return from_numpy(np.asarray(function(values)), found)
 
 
 def check_times(t: np.ndarray, name: str = "t") -> np.ndarray:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, open_door, refuse_gradient, to_numpy
+from lina._core.array import check_finite
+from lina.diffusion._per_sample import host_numbers
 from lina.diffusion._schedule import Schedule, check_times, on_host
 
 
@@ -211,14 +212,9 @@ def discrete(alphas_cumprod: Any) -> "Table":
     >>> round(schedule.alpha_sigma(0.5)[0] ** 2, 12), schedule.timestep(0.75)
     (0.5, 1.5)
     """
-    _, found = open_door(alphas_cumprod=alphas_cumprod)
-    refuse_gradient("A noise schedule", alphas_cumprod=found)
-    squares = to_numpy(found)
-    if squares.dtype.kind != "f":
-        raise TypeError(f"alphas_cumprod must be real, got dtype {squares.dtype}")
+    squares, _ = host_numbers(alphas_cumprod, "alphas_cumprod", "A noise schedule")
     if squares.ndim != 1 or squares.size < 2:
         raise ValueError(f"alphas_cumprod must have one axis with at least 2 entries, got shape {squares.shape}")
-    squares = squares.astype(np.float64)
     check_finite(np, squares, "alphas_cumprod")
     if squares[-1] == 0 and squares[:-1].min() > 0:
         raise ValueError("alphas_cumprod must be in (0, 1), but ends at 0 (put a tiny number such as 1e-14 there)")

@@ -331,12 +331,12 @@ X = images(2, 1, 6, 6)
         (lambda: upsample_guidance(plain, cosine(), 2)(X, np.nan), "t must be finite, got 1 NaN"),
         (
             lambda: upsample_guidance(plain, cosine(), 2)(X, np.ones(3)),
-            "t must be a real number or one for each of the 2",
+            "t must be a number or one for each sample of x",
         ),
         (lambda: upsample_guidance(plain, cosine(), 2, w=lambda t: np.nan)(X, 0.5), "w must be finite, got 1 NaN"),
         (
             lambda: upsample_guidance(plain, cosine(), 2, w=lambda t: [1, 2, 3])(X, 0.5),
-            "w must be a real number or one",
+            "w must be a number or one",
         ),
         (
             lambda: upsample_guidance(lambda x, t: x[:1], cosine(), 2)(X, 0.5),
