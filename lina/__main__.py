@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     tour = verbs.add_parser("tour", help="the main functions on real data, with a page of pictures")
     tour.add_argument("--out", type=Path, default=Path("lina-tour"), help="folder of the page (default: lina-tour)")
     tour.add_argument("--numeric", action="store_true", help="numbers only, on made data, without optional packages")
-    tour.add_argument("--models", action="store_true", help="train and run four networks, too (two minutes, torch)")
+    tour.add_argument("--models", action="store_true", help="train and run four networks, too (three minutes, torch)")
     verbs.add_parser("info", help="versions, devices, threads and the cache folder")
     verbs.add_parser("warmup", help="compile every kernel into the cache, ahead of its first call")
     arguments = parser.parse_args(argv)
