@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from lina.rope._checks import check_above, check_count
 from lina.rope._frequencies import ntk_base, ramp_ends, rotary_frequencies
-from lina.rope._scaling import RotaryScaling
+from lina.rope._parameters import POSITION_KINDS
+from lina.rope._scaling import SHAPE, RotaryScaling
 
 _SAME_NAME = ("linear", "dynamic", "yarn", "llama3", "longrope")
 _KIND_OF_TYPE = {"default": "none", "su": "longrope", **{name: name for name in _SAME_NAME}}
@@ -54,15 +55,20 @@ def from_hf(config: Any, layer_type: str | None, layout: str) -> RotaryScaling:
     )
 
 
-def with_options(scaling: RotaryScaling, options: dict[str, Any]) -> RotaryScaling:
-    """Return a scaling with other parameters; one of another kind keeps those of the model only."""
+def with_options(scaling: RotaryScaling, options: dict[str, Any], config: Any) -> RotaryScaling:
+    """Return a scaling with other parameters; one of another kind keeps those of the model only.
+
+    What a model was trained with stays under a kind of positions.
+    """
     unknown = sorted(set(options) - {each.name for each in fields(RotaryScaling)})
     if unknown:
         raise TypeError(f"options must be parameters of RotaryScaling, got {', '.join(unknown)}")
     if "kind" not in options:
         return replace(scaling, **options)
-    names = ("head_dim", "original_length", "base", "rotary_dim", "layout")
-    return RotaryScaling(**({name: getattr(scaling, name) for name in names} | options))
+    own = {name: getattr(scaling, name) for name in ("original_length", *SHAPE)}
+    if options["kind"] in POSITION_KINDS and scaling.kind not in ("none", "dynamic"):
+        own |= {"original_length": _count(config, "max_position_embeddings"), "trained": scaling}
+    return RotaryScaling(**(own | options))
 
 
 def _read(config: Any, name: str, default: Any = None) -> Any:

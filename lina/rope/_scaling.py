@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lina.rope._huggingface import HFRotary
 
 LAYOUTS = ("half", "interleaved")
+# Parameters of a model's heads, the same in every scaling of it.
+SHAPE = ("head_dim", "base", "rotary_dim", "layout")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ class RotaryScaling:
     logit_scale : None, "yarn", "log_n", "log_n_clipped", float or callable
         Factor on the queries: none; (0.1 ln s + 1)^2, which belongs to YaRN as published; that of `log_n_scale`, plain
         or clipped; a number; or a function of the positions.
+    trained : RotaryScaling, optional
+        For kinds of positions: the frequencies and the logit scale that the model was trained with, where these are not
+        plain, as those of Llama 3.1 and later ("llama3"). A static scaling of frequencies, of the same head.
     schedule : {"static", "local_static", "row_bucket"}
         Where s comes from: ``factor``; the length that is given, for a conversation of known length; or the row of the
         query, as `bucket_of` says. Only the last grows with decoding and agrees with a prefill.
@@ -128,6 +133,7 @@ class RotaryScaling:
     layout: str = "half"
     logit_scale: LogitScale = None
     schedule: str = "static"
+    trained: "RotaryScaling | None" = None
 
     def __post_init__(self) -> None:
         """Check what was given and fill in what was not."""
@@ -153,6 +159,7 @@ class RotaryScaling:
         self._check_together()
 
     def _check_together(self) -> None:
+        self._check_trained()
         if self.kind == "yarn":
             self._kept(frequencies.rotary_frequencies(self._rotary_dim, self.base))
         if self.kind == "ntk" and self.schedule == "static":
@@ -161,6 +168,23 @@ class RotaryScaling:
             raise ValueError(f"logit_scale must not be 'yarn' for kind {self.kind!r}, whose context has no scale")
         if self.logit_scale in ("log_n", "log_n_clipped"):
             check_count(self.original_length, "original_length", 2)
+
+    def _check_trained(self) -> None:
+        """Raise unless frequencies of training are there for positions only, and belong to the same head."""
+        trained = self.trained
+        if trained is None:
+            return
+        if not isinstance(trained, RotaryScaling):
+            raise TypeError(f"trained must be a RotaryScaling or None, got {type(trained).__name__}")
+        if not self.changes_positions:
+            raise ValueError(f"trained must be left out for kind {self.kind!r}, which has frequencies of its own")
+        if trained.changes_positions or trained.kind == "dynamic" or trained.schedule != "static":
+            wanted = "a static scaling of frequencies, other than 'dynamic'"
+            raise ValueError(f"trained must be {wanted}, got {trained.kind!r} with schedule {trained.schedule!r}")
+        for name in SHAPE:
+            wanted, given = getattr(trained, name), getattr(self, name)
+            if wanted != given:
+                raise ValueError(f"{name} must be that of trained, {wanted!r}, got {given!r}")
 
     def __repr__(self) -> str:
         """Return the call that makes it, without what is left at its default."""
@@ -172,8 +196,8 @@ class RotaryScaling:
     def inv_freq(self, length: int | None = None) -> np.ndarray:
         """Return the frequencies in radians per position, float64 of shape (rotary_dim / 2,), the fastest first.
 
-        ``length`` is the number of positions they are for in "dynamic", "longrope" and the schedules other than
-        "static"; None is the trained length. Others do not depend on it.
+        ``length`` is the number of positions they are for where `follows_length`; None is the trained length. Others do
+        not depend on it.
         """
         seen = self.original_length if length is None else check_count(length, "length")
         dim, theta = self._rotary_dim, frequencies.rotary_frequencies(self._rotary_dim, self.base)
@@ -190,6 +214,8 @@ class RotaryScaling:
             return frequencies.dynamic(dim, self.base, s, self.original_length, seen)
         if self.kind in ("yarn", "llama3"):
             return frequencies.by_parts(theta, s, self._kept(theta))
+        if self.trained is not None:
+            return self.trained.inv_freq(seen)
         if self.kind == "longrope":
             return theta / np.asarray(self.long_factor if seen > self.original_length else self.short_factor)
         return theta
@@ -243,6 +269,10 @@ class RotaryScaling:
         "local_static".
         """
         where = check_positions(positions)
+        own = self._own_scale(where, length)
+        return own if self.trained is None else own * self.trained.query_scale(where, length)
+
+    def _own_scale(self, where: np.ndarray, length: int | None) -> np.ndarray:
         if self.logit_scale is None:
             return np.ones(where.shape)
         if self.logit_scale == "yarn":
@@ -270,6 +300,12 @@ class RotaryScaling:
         return replace(self, schedule="static", factor=self._scale_of(length))
 
     @property
+    def follows_length(self) -> bool:
+        """Whether frequencies depend on the length that they are for."""
+        own = self if self.trained is None else self.trained
+        return own.kind in ("dynamic", "longrope") or self.schedule == "local_static"
+
+    @property
     def changes_positions(self) -> bool:
         """Whether the kind changes positions, and not frequencies."""
         return self.kind not in FREQUENCY_KINDS
@@ -290,8 +326,11 @@ class RotaryScaling:
         layout : {"half", "interleaved"}
             As the model has it: its configuration does not say.
         **options
-            Parameters of `RotaryScaling` in place of those of the configuration. With a ``kind`` among them, only
-            ``head_dim``, ``original_length``, ``base`` and ``rotary_dim`` come from there.
+            Parameters of `RotaryScaling` in place of those of the configuration. With a ``kind`` of frequencies among
+            them, only ``head_dim``, ``original_length``, ``base`` and ``rotary_dim`` come from there. With a kind of
+            positions, what the configuration itself does to the frequencies becomes ``trained``, and
+            ``original_length`` is ``max_position_embeddings``: a configuration scaled after training should be read
+            without that. "dynamic" changes nothing within the trained length, and is dropped.
 
         Returns
         -------
@@ -315,7 +354,7 @@ class RotaryScaling:
         """
         from lina.rope._huggingface import from_hf, with_options
 
-        return with_options(from_hf(config, layer_type, layout), options)
+        return with_options(from_hf(config, layer_type, layout), options, config)
 
     def to_hf(self, length: int | None = None, xp: Any = np) -> "HFRotary":
         """Return what transformers needs: (rope_parameters, inv_freq, attention_factor).

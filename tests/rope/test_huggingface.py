@@ -145,11 +145,20 @@ def test_the_attention_factor_of_yarn_is_squared_on_the_logits():
 def test_another_kind_takes_what_belongs_to_the_model_alone():
     llama3 = config({"name": "llama3", "base": 5e5, "heads": 16})
     made = RotaryScaling.from_hf(llama3, kind="self_extend", group=4, window=1024, layout="interleaved")
-    wanted = {"head_dim": 128, "original_length": 8192, "base": 5e5, "layout": "interleaved"}
-    assert made == RotaryScaling("self_extend", group=4, window=1024, **wanted)
+    trained = RotaryScaling.from_hf(llama3, layout="interleaved")
+    wanted = {"head_dim": 128, "base": 5e5, "layout": "interleaved"}
+    assert made == RotaryScaling("self_extend", group=4, window=1024, original_length=32768, trained=trained, **wanted)
+    assert made.inv_freq().tolist() == trained.inv_freq().tolist()
+    assert eval(repr(made)) == made
+    ntk = RotaryScaling.from_hf(llama3, kind="ntk", factor=4.0, layout="interleaved")
+    assert ntk == RotaryScaling("ntk", factor=4.0, original_length=8192, **wanted)
     assert RotaryScaling.from_hf(llama3, factor=4.0).inv_freq()[-1] == 2 * RotaryScaling.from_hf(llama3).inv_freq()[-1]
-    short = RotaryScaling.from_hf(llama3, kind="rerope", original_length=4096, rotary_dim=64)
-    assert (short.window, short.rotary_dim) == (2048, 64)
+    short = RotaryScaling.from_hf(llama3, kind="rerope", original_length=4096)
+    assert (short.window, short.trained) == (2048, RotaryScaling.from_hf(llama3))
+    with pytest.raises(ValueError, match="rotary_dim must be that of trained, 128, got 64"):
+        RotaryScaling.from_hf(llama3, kind="rerope", rotary_dim=64)
+    plain = RotaryScaling.from_hf(llama3 | {"rope_parameters": None}, kind="rerope", rotary_dim=64)
+    assert (plain.trained, plain.rotary_dim) == (None, 64)
     with pytest.raises(TypeError, match="options must be parameters of RotaryScaling, got groups, windows"):
         RotaryScaling.from_hf(llama3, kind="rerope", windows=3, groups=4)
     with pytest.raises(ValueError, match="group must be given for kind 'self_extend'"):

@@ -66,7 +66,25 @@ def test_it_cannot_be_changed():
         scaling("none").base = 1.0
 
 
+def static(kind="linear", **options):
+    return RotaryScaling(kind, **{"head_dim": 8, "original_length": 64, "factor": 4.0} | options)
+
+
 BAD = [
+    ({"trained": static()}, ValueError, "trained must be left out for kind 'none', which has frequencies of its own"),
+    ({"kind": "rerope", "trained": "llama3"}, TypeError, "trained must be a RotaryScaling or None, got str"),
+    ({"kind": "rerope", "trained": static("dynamic")}, ValueError, "trained must be a static .*, got 'dynamic'"),
+    ({"kind": "rerope", "trained": static("rerope", factor=None)}, ValueError, "trained must be a static .*, got 'rer"),
+    (
+        {"kind": "rerope", "trained": static(factor=None, schedule="row_bucket")},
+        ValueError,
+        "trained must be a static scaling of .*, got 'linear' with schedule 'row_bucket'",
+    ),
+    (
+        {"kind": "rerope", "trained": static(base=5e5)},
+        ValueError,
+        "base must be that of trained, 500000.0, got 10000.0",
+    ),
     ({"kind": "xpos"}, ValueError, "kind must be one of 'none', .*, got 'xpos'"),
     ({"head_dim": 7}, ValueError, "head_dim must be even, got 7"),
     ({"head_dim": 8.0}, TypeError, "head_dim must be an int, got float"),

@@ -42,6 +42,27 @@ KINDS = {
     "yarn by rows": {"kind": "yarn", "ramp": "turns", "schedule": "row_bucket", "logit_scale": "yarn"},
     "dynamic": {"kind": "dynamic", "factor": 2.0},
 }
+# What some models are trained with: half and a quarter of the trained length without it.
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 1e4,
+    "factor": 4.0,
+    "original_max_position_embeddings": TRAINED // 2,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+}
+YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": TRAINED // 4}
+_DIVISORS = [1.0, 1.1, 1.5, 2.0, 2.5, 3.0, 4.0, 4.0]
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 1e4,
+    "factor": 4.0,
+    "original_max_position_embeddings": TRAINED // 4,
+    "short_factor": [1.0] * 8,
+    "long_factor": _DIVISORS,
+}
+LINEAR = {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}
+TRAINED_WITH = {"llama3": LLAMA3, "yarn": YARN, "longrope": LONGROPE, "linear": LINEAR}
 
 
 def model_of(family="Llama", dtype=torch.float64, **options):

@@ -1,7 +1,9 @@
 """Extended models of transformers are what they were inside the window, and beyond it what the scaling says."""
 
 import copy
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="NOT TESTED: the torch room, because there is no torch")
@@ -19,6 +21,7 @@ from tests.torch.huggingface_cases import (  # noqa: E402
     KINDS,
     SHAPE,
     TRAINED,
+    TRAINED_WITH,
     extended,
     in_parts,
     model_of,
@@ -78,6 +81,56 @@ def test_frequencies_that_transformers_has_return_its_numbers_beyond_the_trained
         torch.testing.assert_close(model(ids).logits, peer(ids).logits, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(in_parts(model, ids, [60]), peer(ids).logits, rtol=1e-4, atol=1e-4)
     assert (model(ids).logits - peer(ids).logits).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("name", TRAINED_WITH)
+def test_models_that_were_trained_with_scaled_frequencies_keep_them_in_the_window(name):
+    model, ids, length = model_of(rope_parameters=TRAINED_WITH[name]), tokens(2, 30), None
+    if name == "longrope":
+        length = 60  # beyond the length that its short list is for, as all that follows
+    before = model(ids).logits
+    for kind in ("rerope", "leaky_rerope"):
+        scaling = RotaryScaling.from_hf(model.config, **KINDS[kind] | {"window": TRAINED})
+        assert scaling.original_length == TRAINED
+        with extend(model, scaling, length=length):
+            torch.testing.assert_close(model(ids).logits, before, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(in_parts(model, ids, [7]), before, rtol=1e-4, atol=1e-4)
+    assert torch.equal(model(ids).logits, before)
+
+
+@pytest.mark.parametrize("name", TRAINED_WITH)
+@pytest.mark.parametrize("kind", ["rerope", "leaky_rerope", "self_extend", "sink", "lambda_mask"])
+def test_kinds_of_positions_turn_by_the_frequencies_of_training(name, kind, monkeypatch):
+    def by_definition(q, k, v, scaling, *, scale, length):
+        return attention_by_definition(q, k, v, scaling, scale=scale, length=length)[0]
+
+    model, ids = model_of(rope_parameters=TRAINED_WITH[name]), tokens(1, 70)
+    scaling = RotaryScaling.from_hf(model.config, **KINDS[kind])
+    plain = replace(scaling, trained=None)
+    own = RotaryScaling.from_hf(model.config)
+    assert np.array_equal(scaling.inv_freq(70), own.inv_freq(70))
+    assert np.array_equal(scaling.query_scale([3, 60]), own.query_scale([3, 60]))
+    assert not np.allclose(scaling.inv_freq(70), plain.inv_freq(70))
+    with extend(model, scaling, length=100):
+        fast, parts = model(ids).logits, in_parts(model, ids, [40, 7])
+        monkeypatch.setattr(interface, "extrapolated_attention", by_definition)
+        torch.testing.assert_close(fast, model(ids).logits, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(parts, fast, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "factor"), [("llama3", 8.0), ("linear", 8.0), ("yarn", 8.0)])
+def test_models_that_were_trained_with_scaled_frequencies_take_them_with_another_factor(name, factor):
+    rope, ids = TRAINED_WITH[name], tokens(1, 100)
+    model, peer = model_of(rope_parameters=rope), model_of(rope_parameters=rope | {"factor": factor})
+    with extend(model, RotaryScaling.from_hf(model.config, factor=factor)):
+        torch.testing.assert_close(model(ids).logits, peer(ids).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_whose_base_grows_with_the_length_is_one_of_plain_frequencies():
+    dynamic = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    model, plain, ids = model_of(rope_parameters=dynamic), model_of(), tokens(1, 60)
+    with extended(model), extended(plain):
+        assert torch.equal(model(ids).logits, plain(ids).logits)
 
 
 @every_kind

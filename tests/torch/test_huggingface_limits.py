@@ -13,7 +13,7 @@ import lina.torch.huggingface  # noqa: E402
 from lina._core.errors import LinaWarning  # noqa: E402
 from lina.rope import RotaryScaling  # noqa: E402
 from lina.torch import extend  # noqa: E402
-from tests.torch.huggingface_cases import TRAINED, extended, model_of, scaling_of, tokens  # noqa: E402
+from tests.torch.huggingface_cases import LLAMA3, TRAINED, YARN, extended, model_of, scaling_of, tokens  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -97,9 +97,16 @@ def test_models_that_cannot_be_extended_are_refused():
     mixed = model_of("Qwen2", use_sliding_window=True, sliding_window=16, max_window_layers=1)
     with pytest.raises(ValueError, match="full attention in all layers, got sliding_window = 16"):
         extend(mixed, scaling)
-    own = model_of(rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4})
-    with pytest.raises(ValueError, match=r"must have the rope_type 'default', got 'linear', .* trained with it"):
+    own = model_of(rope_parameters=LLAMA3)
+    with pytest.raises(ValueError, match=r"must be what model does to its frequencies, .*'llama3', .*None"):
         extend(own, scaling)
+    with pytest.raises(ValueError, match=r"must be what model does to its frequencies, None, got RotaryScaling\('lla"):
+        extend(llama, scaling_of(own))
+    with pytest.raises(ValueError, match=r"kind of scaling must be 'llama3', which model .* 'linear'"):
+        extend(own, RotaryScaling.from_hf(own.config, kind="linear", factor=2.0))
+    partial = model_of("Phi", rope_parameters={"partial_rotary_factor": 0.5, **YARN})
+    with pytest.raises(ValueError, match="model must rotate by the base, rotary_dim and layout of scaling in all"):
+        extend(partial, scaling_of(partial))
     images = model_of(rope_parameters={"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]})
     with pytest.raises(ValueError, match="one position for each token, got mrope_section"):
         extend(images, scaling)
@@ -142,7 +149,7 @@ def test_what_was_undone_begins_no_block_and_a_copy_is_extended_for_good():
     ({"base": 5e5}, r"base of scaling must be that of model, 10000.0, got 500000.0"),
     ({"rotary_dim": 8}, "rotary_dim of scaling must be that of model, 16, got 8"),
     ({"layout": "interleaved"}, "layout of scaling must be that of model, 'half', got 'interleaved'"),
-    ({"original_length": 64}, "at most max_position_embeddings of model, 32, got 64"),
+    ({"original_length": 64}, "original_length of scaling must be at most that of model, 32, got 64"),
     ({"kind": "dynamic", "factor": 2.0}, "length must be given where frequencies follow it"),
 ])  # fmt: skip
 def test_a_scaling_for_another_model_is_refused(given, message, llama):

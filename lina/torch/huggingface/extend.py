@@ -9,6 +9,7 @@ from torch import nn
 
 from lina._core.errors import LinaWarning
 from lina.rope import RotaryScaling
+from lina.rope._scaling import SHAPE
 from lina.torch.attention.checks import check_scaling, check_start
 
 
@@ -26,11 +27,12 @@ def extend(model: Any, scaling: RotaryScaling, *, length: int | None = None) -> 
         with full causal attention, and rotate in the one way that ``scaling`` describes. That is looked at: the model
         runs eight tokens twice.
     scaling : RotaryScaling
-        Of `lina.rope`, with the ``head_dim``, ``base``, ``rotary_dim`` and ``layout`` of the model:
-        ``RotaryScaling.from_hf(model.config, kind="rerope")`` takes them from its configuration.
+        Of `lina.rope`, with the ``head_dim``, ``base``, ``rotary_dim`` and ``layout`` of the model, and what its
+        frequencies were ``trained`` with: ``RotaryScaling.from_hf(model.config, kind="rerope")`` takes all of them from
+        its configuration.
     length : int, optional
-        The length that frequencies are for, needed where they follow one: for the kinds "dynamic" and "longrope" and
-        the schedule "local_static".
+        The length that frequencies are for, needed where they follow one: for "dynamic" and "longrope", also as
+        ``trained``, and the schedule "local_static".
 
     Returns
     -------
@@ -43,8 +45,8 @@ def extend(model: Any, scaling: RotaryScaling, *, length: int | None = None) -> 
         If ``model`` is no module of torch, or ``scaling`` none of `lina.rope`; later, if a call comes with a cache
         that is no DynamicCache of plain layers.
     ValueError
-        If the model has no rotary positions, or others than the scaling; if it scales or cuts them itself, by a
-        ``rope_type`` or a sliding window, or has three for each token, as for images (``mrope_section``); if its
+        If the model has no rotary positions, or others than the scaling, or scaled ones that the scaling does not know
+        of; if it has a sliding window, or three positions for each token, as for images (``mrope_section``); if its
         attention is not causal; if it is extended already; if ``length`` is missing, or the scaling's
         ``original_length`` beyond what the model was trained for. Later, if a call asks for attention that is not
         plainly causal, for attention weights or dropout, comes with a mask of four dimensions, with positions other
@@ -67,9 +69,11 @@ def extend(model: Any, scaling: RotaryScaling, *, length: int | None = None) -> 
     keeps them: the last ``window`` of "rerope", all of most kinds. They begin anew where a cache was reordered or
     cropped. A cache filled by an extended model is of no use to the model without its extension.
 
-    Models whose frequencies were scaled before training or in it are refused, also with their own scaling: Llama 3.1
-    and later (``rope_type`` "llama3"), those trained with "yarn", "linear" or "longrope". Positions are those of
-    unscaled frequencies; without the entry of its configuration such a model is another one.
+    Models whose frequencies were scaled in training, as of Llama 3.1 and later (``rope_type`` "llama3"), keep them
+    under kinds of positions, by ``trained``; of kinds of frequencies they take their own, with other parameters too.
+    Whether an entry of a configuration was there in training it does not say: one that was added afterwards, as
+    "yarn" of Qwen2.5, belongs out of it first. A logit scale of training beside coordinates that do not rotate is
+    refused: transformers leaves those out of it.
 
     The model's configuration is replaced by a copy and comes back with `Extension.undo`; what is changed in it
     meanwhile is lost. ``attn_implementation`` does not matter before, and must not be set meanwhile. A copy or a pickle
@@ -96,11 +100,12 @@ def extend(model: Any, scaling: RotaryScaling, *, length: int | None = None) -> 
     _, length = check_start(0, length)
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module of transformers, got {type(model).__name__}")
-    follows = scaling.kind in ("dynamic", "longrope") or scaling.schedule == "local_static"
-    if length is None and follows:
+    if length is None and scaling.follows_length:
         raise ValueError("length must be given where frequencies follow it: those of keys in a cache could not change")
     owner = _rotary_owner(model)
-    _check_config(owner.config, scaling)
+    _check_config(owner.config)
+    own = RotaryScaling.from_hf(owner.config, layout=scaling.layout)
+    _check_scaling(own, owner.config.max_position_embeddings, scaling)
     return Extension(model, owner, scaling, length)
 
 
@@ -117,15 +122,9 @@ def _rotary_owner(model: nn.Module) -> Any:
     return owners[0]
 
 
-def _check_config(config: Any, scaling: RotaryScaling) -> None:
-    """Raise ValueError where a configuration says what an extended model would not do, or differs from the scaling."""
+def _check_config(config: Any) -> None:
+    """Raise ValueError where a configuration says what an extended model would not do."""
     rope = getattr(config, "rope_parameters", None) or {}
-    found = rope.get("rope_type", "default")
-    if found != "default":
-        raise ValueError(
-            f"model must have the rope_type 'default', got {found!r}, which scales its frequencies already: a model "
-            "that was trained with it cannot be extended; where it was added afterwards, load the model without it"
-        )
     if rope.get("mrope_section") is not None:
         raise ValueError(
             "model must have one position for each token, got mrope_section in its rope_parameters: those of images "
@@ -138,15 +137,30 @@ def _check_config(config: Any, scaling: RotaryScaling) -> None:
     if (window is not None and (not layers or "sliding_attention" in layers)) or layers - {"full_attention"}:
         what = f"sliding_window = {window}" if window is not None else f"layer_types {sorted(layers)}"
         raise ValueError(f"model must have full attention in all layers, got {what}")
-    own = RotaryScaling.from_hf(config)
-    for name in ("head_dim", "base", "rotary_dim"):
+
+
+def _check_scaling(own: RotaryScaling, longest: int, scaling: RotaryScaling) -> None:
+    """Raise ValueError where a scaling is for another model than that with its ``own`` one."""
+    for name in SHAPE:
         wanted, given = getattr(own, name), getattr(scaling, name)
         if wanted != given:
-            raise ValueError(f"{name} of scaling must be that of model, {wanted}, got {given}")
-    if scaling.original_length > own.original_length:
+            raise ValueError(f"{name} of scaling must be that of model, {wanted!r}, got {given!r}")
+    trained = None if own.kind in ("none", "dynamic") else own
+    if scaling.changes_positions and scaling.trained != trained:
         raise ValueError(
-            "original_length of scaling must be at most max_position_embeddings of model, "
-            f"{own.original_length}, got {scaling.original_length}"
+            f"trained of scaling must be what model does to its frequencies, {trained}, got {scaling.trained}: "
+            "RotaryScaling.from_hf(model.config, kind=...) has it"
+        )
+    if not scaling.changes_positions and trained is not None and scaling.kind != trained.kind:
+        raise ValueError(
+            f"kind of scaling must be {trained.kind!r}, which model was trained with, or one of positions, got "
+            f"{scaling.kind!r}; where that was added to its configuration afterwards, load the model without it"
+        )
+    if own.kind in ("linear", "yarn", "longrope"):  # whose configurations say either length
+        longest = max(longest, int(own.original_length * (own.factor or 1)))
+    if scaling.original_length > longest:
+        raise ValueError(
+            f"original_length of scaling must be at most that of model, {longest}, got {scaling.original_length}"
         )
 
 
@@ -189,7 +203,7 @@ class Extension:
             if module.__dict__.get("config") is config:
                 self._set(module, "config", own)
         identity = interface.IdentityRotary(probe.rotary_width(owner.rotary_emb, owner))
-        layers = probe.attention_modules(owner, own, identity, self.scaling)
+        layers = probe.attention_modules(owner, own, identity, self.scaling.layout)
         own._attn_implementation = interface.ATTENTION
         self._set(owner, "rotary_emb", identity)
         for i, module in enumerate(layers):

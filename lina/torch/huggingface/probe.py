@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from lina.rope import RotaryScaling
+from lina.torch.attention.plans import frequencies
 from lina.torch.attention.rotation import rotate, table
 from lina.torch.huggingface.interface import IdentityRotary, check_options, mask_of_tokens
 
@@ -54,14 +56,15 @@ def rotary_width(rotary: nn.Module, owner: nn.Module) -> int:
     return int(found[0].shape[-1])
 
 
-def attention_modules(owner: nn.Module, config: Any, identity: IdentityRotary, scaling: Any) -> list[nn.Module]:
-    """Return the attention modules of a model, after a look whether each turns as an unscaled `scaling` would.
+def attention_modules(owner: nn.Module, config: Any, identity: IdentityRotary, layout: str) -> list[nn.Module]:
+    """Return the attention modules of a model, after a look whether each turns as its configuration says.
 
     Raises
     ------
     ValueError
         If one does not, or does anything else that an extended model would not.
     """
+    scaling = RotaryScaling.from_hf(config, layout=layout)
     positions = torch.linspace(0, min(scaling.original_length, _LONGEST) - 1, _TOKENS).long()
     rotary, implementation = owner.rotary_emb, config._attn_implementation
     try:
@@ -110,11 +113,14 @@ def _evaluating(owner: nn.Module) -> Iterator[None]:
 
 
 def _check_turn(what: str, turned: torch.Tensor, plain: torch.Tensor, positions: torch.Tensor, scaling: Any) -> None:
-    """Raise ValueError unless turned is plain at the positions, in the layout of the scaling."""
+    """Raise ValueError unless turned is plain at the positions, in the layout of the scaling.
+
+    Half of the logit scale, as transformers has it, is on each.
+    """
     if turned.shape[-1] != scaling.head_dim:
         raise ValueError(f"head_dim of scaling must be that of model, {turned.shape[-1]}, got {scaling.head_dim}")
-    theta = scaling.base ** (-torch.arange(0, scaling.rotary_dim, 2).double() / scaling.rotary_dim)
-    turn = table(positions.double(), theta, None, plain)
+    root = torch.from_numpy(scaling.query_scale(positions.numpy())).sqrt()
+    turn = table(positions.double(), frequencies(scaling), root[None], plain)
     # The model's angles, up to 2048 in float32, its rounding of cos and sin, and those of the products
     tolerance = (1e-3 + 4 * torch.finfo(turned.dtype).eps) * float(plain.double().norm())
     layouts = ("half", "interleaved")
