@@ -67,6 +67,8 @@ def plan(scaling: Any, first: int, last: int, start: int, length: int | None) ->
 
 def row_scale(scaling: Any, first: int, last: int, length: int) -> torch.Tensor | None:
     """Return the factors on the queries at positions first to last - 1, None where all are 1."""
+    if scaling.logit_scale is None and (scaling.trained is None or scaling.trained.logit_scale is None):
+        return None
     factors = np.asarray(scaling.query_scale(np.arange(first, last), length), dtype=np.float64)
     return None if np.all(factors == 1) else torch.from_numpy(factors)
 
