@@ -10,6 +10,7 @@ own image, :math:`\delta(y) = \lVert G(y) - y \rVert`, is the critic. This page 
 """
 
 import copy
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import torch
@@ -29,7 +30,7 @@ torch.manual_seed(0)
 
 
 def perceptron(*widths, last):
-    layers = [nn.Sequential(nn.Linear(a, b), nn.SiLU()) for a, b in zip(widths[:-2], widths[1:-1], strict=True)]
+    layers = [nn.Sequential(nn.Linear(a, b), nn.SiLU()) for a, b in pairwise(widths[:-1])]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]), last)
 
 
@@ -38,8 +39,13 @@ x, z = torch.randn(2, 64, 2, dtype=torch.float64)
 of_critic = torch.autograd.grad(D(x).mean() - D(G(z).detach()).mean(), [*D.parameters()])
 of_generator = torch.autograd.grad(D(G(z)).mean(), [*G.parameters()])
 at_once = torch.autograd.grad(single_loss_gan(D, G, x, z), [*D.parameters(), *G.parameters()])
-pairs = zip(at_once, (*of_critic, *of_generator), strict=True)
-print(f"gradients of one loss and of two: {max(float((a - b).abs().max()) for a, b in pairs):.0e} apart")
+
+
+def largest_difference(gradients, others):
+    return max(float((a - b).abs().max()) for a, b in zip(gradients, others, strict=True))
+
+
+print(f"gradients of one loss and of two: {largest_difference(at_once, of_critic + of_generator):.0e} apart")
 
 # %%
 # **One network for two players.** Nothing in this loss forbids a critic that has the parameters of the generator. With
@@ -53,7 +59,7 @@ def delta(y):
 
 as_gan = torch.autograd.grad(single_loss_gan(delta, G, x, z), [*G.parameters()])
 as_ign = torch.autograd.grad(ign_loss(G, x, z, weights=(1, 1, 1), clamp=None).loss, [*G.parameters()])
-print(f"as a GAN and as an IGN: {max(float((a - b).abs().max()) for a, b in zip(as_gan, as_ign, strict=True)):.0e} apart")
+print(f"as a GAN and as an IGN: {largest_difference(as_gan, as_ign):.0e} apart")
 
 # %%
 # **Digits.** An autoencoder of 64 pixels is trained as an IGN, twice: with the weights that were published, 20 : 20 :
@@ -145,7 +151,7 @@ def judge(name, network):
     print("".join(f"{each:10.1e}" for each in numbers))
 
 
-print(f"{'':22}{'Frechet':>9}{'precision':>11}{'recall':>8}{'error':>10}{'after 11':>10}{'G(x) - x':>10}{'diversity':>10}")
+print(f"{'':22}  Frechet  precision  recall     error  after 11  G(x) - x diversity")
 for name, network in networks.items():
     judge(name, network)
 
