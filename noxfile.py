@@ -4,8 +4,10 @@ Each session has its own environment in .nox; what could not run is listed at th
 """
 
 import atexit
+import os
 import shutil
 import sys
+from pathlib import Path
 
 import nox
 
@@ -89,21 +91,80 @@ def jax(session: nox.Session) -> None:
     traced = ("tests/core/test_array.py", "tests/ssm/test_tracing.py", "tests/simplex/test_without_float64.py")
     session.run("pytest", *PARALLEL, *traced, "tests/simplex/test_masked_gradients.py")
     session.run("pytest", *PARALLEL, "tests/diffusion", "-k", "jax")
+    session.run(
+        "pytest", *PARALLEL, "tests/test_jax_table.py", "tests/test_frameworks.py", "tests/simplex/test_gumbel.py"
+    )
+
+
+@nox.session
+def frameworks(session: nox.Session) -> None:
+    """Called from other libraries, and beside them: the pages of calls and of migration, and the estimators."""
+    packages = ("pandas", "diffusers>=0.35", "transformers>=5.24")
+    environment(session, ".[sklearn,dask,bench]", torch_requirement(session), *packages)
+    files = ("tests/test_frameworks.py", "tests/test_migration.py", "tests/sklearn")
+    session.run("pytest", *PARALLEL, *files, *session.posargs)
 
 
 @nox.session
 def dask(session: nox.Session) -> None:
-    """The table of operations on dask arrays."""
-    environment(session, ".[dask]")
+    """The table of operations on dask arrays, and their block algorithms on threads and on two processes."""
+    environment(session, ".[dask]", "zarr")
     session.run("pytest", "tests/test_operations.py", *session.posargs, env={"LINA_TEST_BACKENDS": "dask"})
+    session.run("pytest", "tests/dask", *session.posargs)
 
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """What needs a CUDA device; ``nox -s gpu -- cuda12`` for an older driver."""
+    """All that needs a CUDA device: tests, memory and race checks, tables; ``-- cuda12`` for an older driver."""
     extra = session.posargs[0] if session.posargs else "cuda13"
-    environment(session, f".[{extra}]")
+    environment(session, f".[{extra}]", "torch>=2.6", "scikit-learn>=1.5")
     session.run("pytest", "-m", "gpu", "tests")
+    sanitizer = shutil.which("compute-sanitizer", path=os.pathsep.join([os.environ["PATH"], "/usr/local/cuda/bin"]))
+    if sanitizer is None:
+        SKIPPED.append("the CUDA kernels under compute-sanitizer, because it is not found")
+    for tool in ("memcheck", "racecheck") if sanitizer else ():
+        launches = "python", "-m", "benchmarks.gpu.launches"
+        session.run(sanitizer, "--tool", tool, "--error-exitcode", "1", *launches, external=True)
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(os.cpu_count()))
+    for room in ("linalg", "simplex", "hippo", "ssm", "rope"):
+        session.run("python", "-m", "benchmarks", room, "--device", "cuda", env=threads)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Defects put in one after the other, each of which its tests must catch; ``-- 3 5`` chooses from the list."""
+    environment(session, ".", torch_requirement(session))
+    session.run("python", "-m", "lina", "warmup")
+    session.run("python", "-m", "tests.robustness.mutants", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Coverage-guided fuzzing of arguments and of the solvers of the simplex, five minutes each; ``-- 60`` seconds."""
+    environment(session, ".", "atheris>=3")
+    seconds = session.posargs[0] if session.posargs else "300"
+    for target in ("fuzz_arguments", "fuzz_simplex"):
+        session.run("python", "-m", "tests.robustness.fuzz", target, seconds)
+
+
+@nox.session
+def promises(session: nox.Session) -> None:
+    """Count the figures of docs/promises.rst, and fail where one of them breaks a promise."""
+    environment(session, ".", torch_requirement(session))
+    session.run("python", "-m", "tests.robustness.promises")
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def wheel(session: nox.Session) -> None:
+    """Build the wheel, install it alone, and use it without torch, with a cold and with a warm cache of kernels."""
+    session.install("build")
+    wheels = session.create_tmp()
+    session.run("python", "-m", "build", "--wheel", "--outdir", wheels, ".")
+    session.install("lina-array", "--find-links", wheels)
+    script = str(Path(__file__).parent / "tests" / "robustness" / "installed.py")
+    session.chdir(wheels)
+    session.run("python", script, env={"NUMBA_CACHE_DIR": f"{wheels}/kernels", "OMP_NUM_THREADS": "1"})
+    session.run("pip", "check")
 
 
 @nox.session

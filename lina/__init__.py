@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_ROOMS = ("diffusion", "hippo", "linalg", "rope", "simplex", "ssm", "torch")
+_ROOMS = ("diffusion", "hippo", "linalg", "rope", "simplex", "sklearn", "ssm", "torch")
 _NAMES = {
     "get_threads": "lina._core.threads",
     "load": "lina._core.store",

@@ -79,7 +79,7 @@ BACKENDS = {
         Backend("strictest", "array_api_strict", _strict, _strictest),
         Backend("torch", "torch", _torch),
         Backend("jax", "jax", _jax),
-        Backend("dask", "dask.array", _dask, complex=False),  # its svd declares singular values complex
+        Backend("dask", "dask.array", _dask, complex=False),  # its svd, in solve_left, declares singular values complex
     )
 }
 

@@ -29,16 +29,21 @@ def open_door(*, min_ndim: int = 0, **arrays: Any) -> tuple[Any, ...]:
     """Return (xp, array, ...): the namespace common to the named arguments, and each as a checked array of it."""
     converted = {name: _as_array(value, name) for name, value in arrays.items()}
     xp = _common_namespace(converted)
-    places = {name: str(value.device) for name, value in converted.items() if not is_lazy(value)}
-    if len(set(places.values())) > 1:
-        found = ", ".join(f"{name} on {place}" for name, place in places.items())
-        raise ValueError(f"{' and '.join(converted)} must be on one device, got {found}")
+    check_one_device(**converted)
     out = []
     for name, value in converted.items():
         if value.ndim < min_ndim:
             raise ValueError(f"{name} must have at least {min_ndim} dimensions, got shape {tuple(value.shape)}")
         out.append(_as_working_dtype(xp, value, name))
     return (xp, *out)
+
+
+def check_one_device(**arrays: Any) -> None:
+    """Raise ValueError unless the named arrays are on one device; those of traced and lazy arrays are not known."""
+    places = {name: str(value.device) for name, value in arrays.items() if not is_lazy(value)}
+    if len(set(places.values())) > 1:
+        found = ", ".join(f"{name} on {place}" for name, place in places.items())
+        raise ValueError(f"{' and '.join(arrays)} must be on one device, got {found}")
 
 
 def _common_namespace(arrays: dict[str, Any]) -> Any:
@@ -74,6 +79,13 @@ def kernel_of_tensors(operation: str, *arrays: Any) -> Any:
     if not all(_library_of(x) == "torch" for x in arrays):
         return None
     return kernel(operation, _torch_namespace())
+
+
+def on_cluster(operation: str, *arrays: Any) -> Any:
+    """Return the block algorithm of this name where one of the arrays is dask's, otherwise None."""
+    if not any(_library_of(x) == "dask" for x in arrays):
+        return None
+    return kernel(operation, array_namespace(next(x for x in arrays if _library_of(x) == "dask")))
 
 
 def _as_array(value: Any, name: str) -> Any:
@@ -112,12 +124,13 @@ def _as_working_dtype(xp: Any, value: Any, name: str) -> Any:
     except (TypeError, ValueError):
         whole = False
     if whole:
-        return xp.astype(value, _widest_real(xp))
+        return xp.astype(value, widest_real(xp))
     wanted = "entries that are booleans, integers, floats of at most 64 bits or complex numbers of two of these"
     raise TypeError(f"{name} must have {wanted}, got dtype {text}")
 
 
-def _widest_real(xp: Any) -> Any:
+def widest_real(xp: Any) -> Any:
+    """Return float64 where the library has it now: jax has it only when it is told to."""
     known = xp.__array_namespace_info__().dtypes(kind="real floating")
     return known.get("float64", xp.float32)
 
@@ -295,11 +308,19 @@ def to_numpy(x: Any) -> np.ndarray:
         return x
     if _library_of(x) == "torch":
         return x.detach().cpu().resolve_conj().numpy()
-    if hasattr(x, "get"):
+    if hasattr(x, "get") and hasattr(x, "dtype"):  # an array of cupy, no dict
         return x.get()
     if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
         return np.from_dlpack(x)
     return np.asarray(x)
+
+
+def host_array(values: Any, name: str) -> np.ndarray:
+    """Return an array of any library, or a list, as a numpy array; a ragged list is named."""
+    try:
+        return np.asarray(to_numpy(values))
+    except ValueError as reason:
+        raise ValueError(f"{name} must be a rectangular array of numbers: {reason}") from None
 
 
 def from_numpy(values: np.ndarray, like: Any) -> Any:
@@ -350,6 +371,6 @@ def check_tolerance(value: Any, name: str) -> float:
 
 def check_option(value: Any, options: tuple[str, ...], name: str) -> str:
     """Return ``value`` if it is one of ``options``."""
-    if value not in options:
+    if not (isinstance(value, str) and value in options):  # an array compared with a text is an array
         raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
     return str(value)

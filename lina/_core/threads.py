@@ -5,9 +5,10 @@ workqueue layer aborts the process on a second Python thread.
 """
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -43,6 +44,7 @@ class _Pool:
             if self.executor is None:
                 self.executor = ThreadPoolExecutor(self.size, thread_name_prefix="lina")
             futures = [self.executor.submit(self._run_inside, task) for task in tasks]
+        wait(futures)  # all of them, also where one fails: none may write when the caller goes on
         for future in futures:
             future.result()
 
@@ -108,7 +110,7 @@ def run_rows(task: Callable[[int, int], None], rows: int, *, smallest: int = 1) 
     ``smallest`` is the number of rows that is worth a thread. The ranges depend on the number of threads, so a
     task must treat each row by itself: then the bits of the result do not depend on it.
     """
-    parts = 1 if getattr(_pool.inside, "value", False) else min(_pool.size, rows // max(1, smallest))
+    parts = 1 if _among_others() else min(_pool.size, rows // max(1, smallest))
     if parts <= 1:
         task(0, rows)
         return
@@ -116,6 +118,32 @@ def run_rows(task: Callable[[int, int], None], rows: int, *, smallest: int = 1) 
     tasks = [_bind(task, bounds[i], bounds[i + 1]) for i in range(parts)]
     with one_blas_thread():
         _pool.submit_all(tasks)
+
+
+def _among_others() -> bool:
+    """Whether this thread is one of many at work: of the pool, or with a task of a worker of dask."""
+    if getattr(_pool.inside, "value", False):
+        return True
+    get_worker = getattr(sys.modules.get("distributed"), "get_worker", None)
+    if get_worker is None:
+        return False
+    try:
+        get_worker()
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let the pool and BLAS work in the caller's own thread: it is one of many already."""
+    before = getattr(_pool.inside, "value", False)
+    _pool.inside.value = True
+    try:
+        with one_blas_thread():
+            yield
+    finally:
+        _pool.inside.value = before
 
 
 def _bind(task: Callable[[int, int], None], start: int, stop: int) -> Callable[[], None]:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numba
 
+from lina._numba.cache import ForgivingCache
+
 
 def njit(function: Callable[..., Any]) -> Any:
     """Compile ``function`` on first call, without the GIL, into the cache folder where one is writable.
@@ -14,6 +16,9 @@ def njit(function: Callable[..., Any]) -> Any:
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
-        return numba.njit(cache=True, **options)(function)
+        compiled = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no folder to cache in
         return numba.njit(**options)(function)
+    if hasattr(compiled, "_cache"):  # not where NUMBA_DISABLE_JIT leaves functions as they are
+        compiled._cache = ForgivingCache(function)
+    return compiled

@@ -111,6 +111,8 @@ def basis(
 
 def check_time_map(measure: str, time_map: Any, T: float) -> TimeMap | None:
     """Return the map of a measure, its own where none is given."""
+    if not (time_map is None or isinstance(time_map, str) or callable(time_map)):
+        raise TypeError(f"time_map must be a text, a function or None, got {type(time_map).__name__}")
     own = _DEFAULT_MAPS.get(measure)
     if measure in ("lagt", "glagt", "foud") and time_map not in (None, own):
         raise ValueError(f"time_map must be None for the measure {measure!r}, got {time_map!r}")
@@ -124,7 +126,10 @@ def check_time_map(measure: str, time_map: Any, T: float) -> TimeMap | None:
 
 def _position(xp: Any, t: Any, T: float, theta: float, time_map: TimeMap | None) -> Any:
     if callable(time_map):
-        return time_map(t)
+        position = time_map(t)
+        if not hasattr(position, "dtype"):
+            raise TypeError(f"time_map must return an array of the shape of t, got {type(position).__name__}")
+        return position
     if time_map == "scaled":
         return 2 * t / T - 1
     if time_map == "window":

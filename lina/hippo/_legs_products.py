@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import is_lazy
+from lina._core.array import is_lazy, open_door
 from lina._core.kernels import kernel
 from lina.hippo._arrays import check_overflow, constant, open_finite
 from lina.hippo._measures import roots
@@ -127,6 +127,7 @@ _WORTH_COMPILING = 4096
 def _weights(xp: Any, h: Any, b: Any) -> tuple[Any, Any]:
     """Return (1, h), or (0, 1) where h is infinite, as arrays (..., 1): the weights of I and -A."""
     if hasattr(h, "shape") and not isinstance(h, np.generic):
+        open_door(b=b, h=h)  # of one library, on one device
         xp, step = open_finite_or_infinite(xp, h)
         step = xp.astype(step, constant(xp, np.ones(1), b).dtype)[..., None]
         infinite = xp.isinf(step)

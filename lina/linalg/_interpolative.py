@@ -7,6 +7,7 @@ import numpy as np
 
 from lina._core.array import (
     balance,
+    check_int,
     check_norm,
     check_option,
     epsilon,
@@ -15,6 +16,7 @@ from lina._core.array import (
     scalar,
 )
 from lina._core.certificates import CertificateKind, Status
+from lina._core.kernels import kernel
 from lina._core.random import generator
 from lina.linalg._column_basis import ColumnBasis
 from lina.linalg._lowrank import LowRank
@@ -114,7 +116,7 @@ def interpolative(
         If ``A`` is no dense array of numbers, ``k`` no int, or ``rng`` none of the above.
     ValueError
         If ``A`` is not a finite nonempty matrix, ``k`` is out of range, a tolerance is negative, nothing says
-        where to stop, or ``A`` is traced or lazy: its values decide which columns are taken.
+        where to stop, or ``A`` is traced: its values decide which columns are taken.
 
     OverflowError
         If the Frobenius norm of ``A`` exceeds half the range of the dtype.
@@ -131,6 +133,10 @@ def interpolative(
     ``max_coef`` takes 2 m n k more, and 2 m n + 4 k (m + n) for an exchange on ``A``, at the speed of matrix-vector
     products: as a rule all are made on the sketch, except near 1, where there are about as many exchanges as columns.
 
+    Of an array of dask, in blocks of whole rows (columns for ``axis=0``), one reading finds the triangle of its QR, in
+    2 m n^2 flops on the workers; columns are chosen and the error is found from that, in memory. ``C`` and ``Z`` are
+    arrays of dask, ``C`` a lazy one.
+
     References
     ----------
     Cheng, Gimbutas, Martinsson, Rokhlin, SIAM J. Sci. Comput. 26 (2005) 1389; Gu, Eisenstat, SIAM J. Sci. Comput. 17
@@ -146,13 +152,17 @@ def interpolative(
     True
     """
     xp, A = open_door(min_ndim=2, A=A)
-    check_matrix(A)
+    in_blocks = kernel("interpolative", xp)
+    check_matrix(A, lazy=in_blocks is not None)
     limit, tolerant = check_stopping(min(A.shape), k, rtol, atol)
-    if axis not in (0, 1):
+    if check_int(axis, "axis") not in (0, 1):
         raise ValueError(f"axis must be 0 or 1, got {axis!r}")
     check_option(method, METHODS, "method")
     bound = check_max_coef(max_coef)
     draws = generator(rng)
+    if in_blocks is not None:
+        options: Any = {"rtol": rtol, "atol": atol, "method": method, "max_coef": max_coef, "rng": draws}
+        return in_blocks(A, axis, lambda R: interpolative(R, k, **options))
     M, norm_A, scale = balance(xp, A, "A")
     check_norm(A, norm_A, scale, "A")
     target = max(norm_A * float(rtol or 0.0), float(atol or 0.0) / scale) if tolerant else None

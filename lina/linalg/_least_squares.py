@@ -1,5 +1,6 @@
 """The two least-squares problems whose solutions are A+ M and M A+, without forming A+."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -198,7 +199,7 @@ def _one_batch(xp: Any, A: Any, M: Any) -> tuple[Any, Any, tuple[int, ...]]:
         if M.ndim == 2:
             return A, M, ()
         columns = xp.moveaxis(M, -2, 0)
-        return A, xp.reshape(columns, (columns.shape[0], -1)), tuple(columns.shape[1:])
+        return A, xp.reshape(columns, (columns.shape[0], math.prod(columns.shape[1:]))), tuple(columns.shape[1:])
     try:
         # tuples of ints: with a torch.Size it gives what torch.compile cannot follow
         batch = np.broadcast_shapes(tuple(A.shape[:-2]), tuple(M.shape[:-2]))

@@ -6,6 +6,7 @@ import numpy as np
 
 from lina._core.array import (
     balance,
+    check_int,
     check_norm,
     check_option,
     check_rank,
@@ -100,7 +101,7 @@ def leverage_scores(
     """
     xp, A = open_door(min_ndim=2, A=A)
     check_matrix(A)
-    if axis not in (0, 1):
+    if check_int(axis, "axis") not in (0, 1):
         raise ValueError(f"axis must be 0 or 1, got {axis!r}")
     check_option(method, METHODS, "method")
     limit = min(A.shape) if k is None else check_rank(k, min(A.shape))

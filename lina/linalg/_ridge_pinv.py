@@ -124,7 +124,7 @@ def _checked_eps(eps: Any) -> np.ndarray:
         raise GradientError("eps has no gradient: call ridge_pinv with eps.detach()")
     try:
         path = np.asarray(to_numpy(eps))
-        if path.dtype.kind not in "biuf" and path.size:
+        if path.dtype.kind not in "biuf":
             raise TypeError
         path = path.astype(np.float64)
     except (TypeError, ValueError):

@@ -142,5 +142,5 @@ def _enough(xp: Any, B: Any, rest: float, target: float) -> int:
     energy = to_numpy(xp.sum(xp.abs(B) ** 2, axis=1)).astype(np.float64)
     # what the first j rows leave, summed from the small end
     left_over = rest**2 + np.concatenate([np.cumsum(energy[::-1])[::-1][1:], [0.0]])
-    enough = np.nonzero(left_over <= target**2)[0]
+    enough = np.nonzero(left_over <= target * target)[0]
     return int(enough[0]) + 1 if enough.size else len(energy)

@@ -19,6 +19,7 @@ from lina._core.array import (
     epsilon,
     frobenius,
     from_numpy,
+    host_array,
     is_lazy,
     open_door,
     real_dtype,
@@ -109,7 +110,7 @@ def open_block(F: Factors, value: Any, name: str, shape: tuple[int | None, int |
 
 def kept_and_gone(like: Any, indices: Any, size: int, name: str) -> tuple[Any, Any]:
     """Return the indices in 0..size-1 that are not in ``indices`` and those that are, each once, ascending."""
-    found = np.atleast_1d(np.asarray(to_numpy(indices)))
+    found = np.atleast_1d(host_array(indices, name))
     if found.size and found.dtype.kind not in "iu":
         raise TypeError(f"{name} must be ints, got dtype {found.dtype}")
     if found.ndim != 1:

@@ -8,7 +8,7 @@ from lina._core.array import check_finite, check_option, is_lazy, scalar
 from lina.simplex._project_capped_simplex import project_capped_simplex
 from lina.simplex._project_l1_ball import project_l1_ball
 from lina.simplex._project_simplex import project_simplex
-from lina.simplex._rows import check_axis, open_real
+from lina.simplex._rows import best_int, check_axis, open_real
 
 SETS = ("simplex", "l1_ball")
 
@@ -189,7 +189,7 @@ def _marginal(xp: Any, g: Any, radius: float, upper: Any) -> Any:
     """
     order = xp.argsort(g, axis=-1)
     filled = xp.cumulative_sum(xp.take_along_axis(xp.broadcast_to(widen(xp, upper), g.shape), order, axis=-1), axis=-1)
-    short = xp.sum(xp.astype(filled < radius * (1 - 1e-12), xp.int64), axis=-1, keepdims=True)
+    short = xp.sum(xp.astype(filled < radius * (1 - 1e-12), best_int(xp)), axis=-1, keepdims=True)
     short = xp.where(short < g.shape[-1], short, g.shape[-1] - 1)
     return xp.take_along_axis(xp.take_along_axis(g, order, axis=-1), short, axis=-1)
 
@@ -234,7 +234,13 @@ def check_upper(xp: Any, upper: Any, x: Any, radius: float, set: str = "simplex"
     if set != "simplex":
         raise ValueError(f"upper must be None for set={set!r}")
     n = x.shape[-1]
-    bound = xp.asarray(upper, dtype=x.dtype, device=None if is_lazy(x) else x.device)
+    try:
+        dtype = (np.asarray(upper) if isinstance(upper, (list, tuple, complex, float, int)) else upper).dtype
+        if getattr(dtype, "kind", "") == "c" or "complex" in str(dtype):
+            raise TypeError
+        bound = xp.asarray(upper, dtype=x.dtype, device=None if is_lazy(x) else x.device)
+    except (AttributeError, TypeError, ValueError):
+        raise TypeError(f"upper must be a number or an array of real numbers, got {type(upper).__name__}") from None
     if bound.ndim > 1 or (bound.ndim == 1 and bound.shape[0] != n):
         raise ValueError(f"upper must be a number or have shape ({n},), got shape {tuple(bound.shape)}")
     bound = xp.broadcast_to(bound, (n,))

@@ -6,10 +6,12 @@ from typing import Any
 from lina._core.array import from_numpy
 from lina._core.random import generator
 from lina.simplex._rows import (
+    best_int,
     check_axis,
     check_mask,
     check_temperature,
     detach,
+    held,
     largest,
     offset,
     open_real,
@@ -76,7 +78,7 @@ def gumbel_max(x: Any, *, axis: int = -1, where: Any = None, temperature: Any = 
     rows = to_rows(xp, detach(x) if mask is None else xp.where(mask, detach(x), -math.inf), axis)
     z = _noisy(xp, rows, heat, _noise(x, axis, xp, rng))
     drawn = xp.max(z, axis=-1) > -math.inf
-    index = xp.where(drawn, xp.astype(xp.argmax(z, axis=-1), xp.int64), -1)
+    index = xp.where(drawn, xp.astype(xp.argmax(z, axis=-1), best_int(xp)), -1)
     return xp.reshape(index, (*x.shape[:axis], *x.shape[axis + 1 :]))
 
 
@@ -155,4 +157,4 @@ def _noisy(xp: Any, rows: Any, heat: Any, noise: Any) -> Any:
 
 def _vertex(xp: Any, y: Any, z: Any) -> Any:
     """Return the vertex of the largest entry of each row, with the derivative of ``y``; NaN where that is."""
-    return xp.where(xp.isnan(y), y, xp.astype(keep_topk(xp, z, 1), y.dtype) + (y - detach(y)))
+    return xp.where(xp.isnan(y), y, xp.astype(keep_topk(xp, z, 1), y.dtype) + (y - held(y)))

@@ -215,6 +215,8 @@ def _check_weights(weights: Any, n: int) -> np.ndarray:
 
 def _columns(xp: Any, X: Any, kernel: Any, bandwidth: Any) -> tuple[_Columns, float, float]:
     """Return what gives columns (p, n) of the kernel matrix by their indices, their unit, and the rounding in it."""
+    if not (isinstance(kernel, str) or callable(kernel)):
+        raise TypeError(f"kernel must be 'gaussian', 'precomputed' or a function, got {type(kernel).__name__}")
     if kernel != "gaussian" and bandwidth is not None:
         raise ValueError("bandwidth must be None unless kernel is 'gaussian'")
     if callable(kernel):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lina._core.array import epsilon, from_numpy, open_door, refuse_gradient, scalar
+from lina._core.array import dtype_name, epsilon, from_numpy, open_door, refuse_gradient, scalar, to_numpy
 from lina._core.certificates import Status
 from lina.simplex._data import check_data, host, indices_like
 from lina.simplex._result import SimplexResult, Step
@@ -174,6 +174,8 @@ def _open(given: dict[str, Any], stopping: Stopping, x0: Any) -> tuple["_Market"
             )
         _check_semidefinite(host(opened[0]), epsilon(opened[0]))
     data = {name: host(value) for name, value in arrays.items()}
+    if "diagonal" in data and np.any(data["diagonal"] < 0):
+        raise ValueError(f"diagonal must be non-negative, got an entry of {float(np.min(data['diagonal'])):.3g}")
     return _Market(data, stopping, _starts(x0, n)), xp, opened[0]
 
 
@@ -182,7 +184,7 @@ def _starts(x0: Any, n: int) -> list[np.ndarray]:
     if x0 is None:
         return []
     _, rows = open_door(x0=x0.x if isinstance(x0, SimplexResult) else x0)
-    starts = [check_start(row, n) for row in np.atleast_2d(host(rows))]
+    starts = [check_start(row, n) for row in np.atleast_2d(to_numpy(rows))]
     return [x for x in starts if x is not None]
 
 
@@ -203,6 +205,8 @@ def _check_semidefinite(C: np.ndarray, eps: float) -> None:
 
 def _grid(values: Any, name: str) -> np.ndarray:
     _, grid = open_door(**{name: values})
+    if "complex" in dtype_name(grid):
+        raise TypeError(f"{name} must be real, got dtype {dtype_name(grid)}")
     grid = host(grid)
     if grid.ndim != 1 or grid.size == 0:
         raise ValueError(f"{name} must be a nonempty vector, got shape {grid.shape}")

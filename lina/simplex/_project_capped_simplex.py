@@ -7,6 +7,7 @@ from lina._core.array import is_lazy
 from lina._core.kernels import kernel
 from lina.simplex._project_simplex import centred, open_pair
 from lina.simplex._rows import (
+    best_int,
     best_real,
     check_axis,
     check_mask,
@@ -129,7 +130,7 @@ def _threshold(xp: Any, x: Any, p: Any, low: Any, high: Any, mask: Any) -> tuple
     least = xp.min(xp.where(inside, excess, math.inf), axis=-1)
     highest = xp.max(excess if mask is None else xp.where(mask, excess, -math.inf), axis=-1)
     tau = xp.where(xp.any(inside, axis=-1), least, highest)
-    return tau, xp.sum(xp.astype(inside & (p < high), xp.int64), axis=-1)
+    return tau, xp.sum(xp.astype(inside & (p < high), best_int(xp)), axis=-1)
 
 
 def _bound(xp: Any, bound: Any, x: Any, axis: int, name: str) -> Any:
@@ -232,7 +233,7 @@ def _interval(xp: Any, x: Any, low: Any, high: Any, sums: Any) -> tuple[Any, Any
     """
     points = xp.sort(xp.concat([x - low, x - high], axis=-1), axis=-1)
     last = points.shape[-1] - 1
-    first_below, end = xp.zeros_like(sums, dtype=xp.int64), xp.full_like(sums, last, dtype=xp.int64)
+    first_below, end = xp.zeros_like(sums, dtype=best_int(xp)), xp.full_like(sums, last, dtype=best_int(xp))
     for _ in range(last.bit_length()):
         middle = (first_below + end) // 2
         tau = take_at(xp, points, middle)

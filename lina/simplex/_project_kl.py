@@ -5,6 +5,7 @@ from typing import Any
 
 from lina._core.array import is_lazy
 from lina.simplex._rows import (
+    best_int,
     best_real,
     check_axis,
     check_mask,
@@ -196,7 +197,7 @@ def _capped(xp: Any, weights: Any, caps: Any) -> Any:
     before, left = filled - cap, xp.flip(xp.cumulative_sum(xp.flip(weight, axis=-1), axis=-1), axis=-1)
     free = ((1 - before) <= ratios * left) | (weight == 0)
     # the factor from the free entries themselves, which is more exact than the running sums
-    first = xp.sum(xp.astype(~free, xp.int64), axis=-1, keepdims=True)
+    first = xp.sum(xp.astype(~free, best_int(xp)), axis=-1, keepdims=True)
     edge = take_at(xp, ratios, xp.where(first < ratios.shape[-1], first, ratios.shape[-1] - 1))
     capped = (ratio < edge) | (first >= ratios.shape[-1])
     rest = 1 - xp.sum(xp.where(capped & (weights > 0), caps, 0.0), axis=-1, keepdims=True)

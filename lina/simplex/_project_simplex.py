@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from lina.simplex._rows import (
+    best_int,
     best_real,
     check_axis,
     check_mask,
@@ -105,7 +106,7 @@ def threshold(
             top = xp.where(finite, xp.where(finite, top, 0.0) * power, top)
             # 0 only in a row left out altogether, where tau is -inf
             height = xp.where(height == 0, 1.0, height) ** power
-        return xp.squeeze(top - height, axis=axis), xp.sum(xp.astype(p != 0, xp.int64), axis=axis)
+        return xp.squeeze(top - height, axis=axis), xp.sum(xp.astype(p != 0, best_int(xp)), axis=axis)
 
 
 def project_rows(xp: Any, x: Any, radius: Any) -> Any:
@@ -185,9 +186,9 @@ def centred(xp: Any, support: Any, g: Any, axis: int) -> Any:
     return xp.where(support, g - mean, 0.0)
 
 
-def open_pair(p: Any, g: Any, name: str = "cotangent") -> tuple[Any, Any, Any]:
+def open_pair(p: Any, g: Any, name: str = "cotangent", first: str = "p") -> tuple[Any, Any, Any]:
     """Return (xp, p, g): an output and a gradient of its shape."""
-    xp, p, g = open_real(p=p, **{name: g})
+    xp, p, g = open_real(**{first: p, name: g})
     if p.shape != g.shape:
-        raise ValueError(f"{name} must have the shape {tuple(p.shape)} of p, got {tuple(g.shape)}")
+        raise ValueError(f"{name} must have the shape {tuple(p.shape)} of {first}, got {tuple(g.shape)}")
     return xp, p, g

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device, is_dask_array, is_jax_array, is_numpy_array
 
-from lina._core.array import dtype_name, is_lazy, open_door
-from lina._core.kernels import kernel
+from lina._core.array import check_one_device, dtype_name, is_lazy, open_door, widest_real
+from lina._core.kernels import kernel, library
 
 # A kernel takes seconds to compile on its first call: below this many entries the body is done earlier.
 WORTH_COMPILING = 4096
@@ -54,7 +54,10 @@ def check_mask(xp: Any, where: Any, x: Any) -> Any:
     """Return ``where`` as a boolean array of the shape of ``x``, or None if there is none."""
     if where is None:
         return None
-    mask = xp.asarray(where) if isinstance(where, (bool, list, tuple, np.bool_)) else where
+    try:
+        mask = xp.asarray(where) if isinstance(where, (bool, list, tuple, np.bool_)) else where
+    except ValueError:  # a ragged list
+        mask = None
     if not hasattr(mask, "dtype") or dtype_name(mask) != "bool":
         raise TypeError(
             "where must be an array of booleans, got "
@@ -68,8 +71,12 @@ def check_mask(xp: Any, where: Any, x: Any) -> Any:
 
 
 def check_library(x: Any, value: Any, name: str) -> None:
-    """Raise TypeError unless the array ``value`` is of the library of ``x``, or one which that takes itself."""
+    """Raise TypeError unless the array ``value`` is of the library of ``x``, or one which that takes itself.
+
+    On another device it raises ValueError.
+    """
     if is_torch(x) and is_torch(value):
+        check_one_device(**{"x": x, name: value})
         return
     if is_numpy_array(value) and (is_jax_array(x) or is_dask_array(x)):
         return
@@ -78,6 +85,7 @@ def check_library(x: Any, value: Any, name: str) -> None:
     except TypeError:
         kinds = ", ".join(f"{type(each).__module__}.{type(each).__qualname__}" for each in (x, value))
         raise TypeError(f"{name} must be an array of the library of x, got arrays of types {kinds}") from None
+    check_one_device(**{"x": x, name: value})
 
 
 def masked(xp: Any, x: Any, mask: Any, axis: int) -> Any:
@@ -134,6 +142,8 @@ def per_row(xp: Any, value: Any, x: Any, axis: int, name: str, allowed: Callable
     if "float" not in dtype_name(value):
         raise TypeError(f"{name} must be a number or an array of floats, got dtype {dtype_name(value)}")
     check_library(x, value, name)
+    if not is_torch(x) and is_dask_array(x):
+        value = xp.asarray(value)  # of numpy, which its functions do not all take
     without = (*x.shape[:axis], *x.shape[axis + 1 :])
     try:
         option = xp.reshape(value, shape) if tuple(value.shape) == without else value
@@ -213,6 +223,35 @@ def detach(x: Any) -> Any:
     return x.detach() if hasattr(x, "detach") else x
 
 
+def held(x: Any) -> Any:
+    """Return ``x`` outside of any gradient of torch or jax, where the result has another derivative without that."""
+    if hasattr(x, "detach"):
+        return x.detach()
+    return sys.modules["jax"].lax.stop_gradient(x) if is_jax_array(x) else x
+
+
+def iterate(
+    xp: Any,
+    step: Callable[[Any, Any], tuple[Any, ...]],
+    state: tuple[Any, ...],
+    most: int,
+    settled: Callable[[Any, Any], Any],
+) -> Any:
+    """Return the last entry of ``state`` after steps ``state = step(count, state)``.
+
+    They end where all entries of ``settled(old, new)`` are true of it, or after ``most``; where values cannot be looked
+    at all are made, in a loop that jax traces once.
+    """
+    loop = kernel("loop", xp) if is_lazy(state[-1]) else None
+    if loop is not None:
+        return loop(0, most, step, state)[-1]
+    for count in range(most):
+        before, state = state, step(count, state)
+        if not is_lazy(state[-1]) and bool(xp.all(settled(before[-1], state[-1]))):
+            break
+    return state[-1]
+
+
 def offset(xp: Any, x: Any, top: Any) -> Any:
     """Return x - top for the largest entries ``top`` of the rows: NaN in rows that are NaN or all -inf.
 
@@ -248,7 +287,7 @@ def numpy_largest(x: np.ndarray) -> np.ndarray:
 
 def places(xp: Any, rows: Any) -> Any:
     """Return 0..n - 1 for rows (rows, n)."""
-    return xp.arange(rows.shape[-1], dtype=xp.int64, device=None if is_lazy(rows) else rows.device)
+    return xp.arange(rows.shape[-1], dtype=best_int(xp), device=None if is_lazy(rows) else rows.device)
 
 
 def take_at(xp: Any, x: Any, place: Any) -> Any:
@@ -298,6 +337,15 @@ def over_temperature(xp: Any, x: Any, temperature: Any, axis: int) -> Any:
     return divided(xp, x, from_rows(xp, heat[:, None], (*x.shape[:axis], 1, *x.shape[axis + 1 :]), axis))
 
 
+def best_int(xp: Any) -> Any:
+    """Return int64, or int32 where jax has not been told to have it."""
+    if library(xp) != "jax":
+        return xp.int64
+    return xp.__array_namespace_info__().dtypes(kind="signed integer").get("int64", xp.int32)
+
+
 def best_real(xp: Any) -> Any:
     """Return float64 where the library has it, to sum up in."""
+    if library(xp) == "jax":
+        return widest_real(xp)
     return getattr(xp, "float64", xp.float32)

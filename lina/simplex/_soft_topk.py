@@ -16,6 +16,7 @@ from lina.simplex._rows import (
     divided,
     from_rows,
     is_torch,
+    iterate,
     masked,
     offset,
     open_real,
@@ -219,18 +220,21 @@ def _threshold(xp: Any, ordered: Any, k: int) -> Any:
     after = xp.maximum(others[..., :1], xp.zeros_like(others[..., :1]) - _DECIDED)
     tau, low = after / 2, after - math.log(k) - 1.0
     high = xp.zeros_like(after) + (math.log(others.shape[-1]) + 1.0)
-    for _ in range(_MOST_STEPS):
+
+    def step(_: Any, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        low, high, tau = state
         lack, lack_slope = _sums(xp, first - tau)
         rest, rest_slope = _sums(xp, tau - others)
         excess = xp.log(rest + tiny) - xp.log(lack + tiny)
         low, high = xp.where(excess >= 0, tau, low), xp.where(excess <= 0, tau, high)
         slope = rest_slope / (rest + tiny) + lack_slope / (lack + tiny)
         new = tau + excess / xp.clip(slope, 0.5, 2.0)
-        new = xp.where((new < low) | (new > high), (low + high) / 2, new)
-        if not is_lazy(new) and bool(xp.all(~(xp.abs(new - tau) > 1e-15 * (1 + xp.abs(new))))):
-            return new
-        tau = new
-    return tau
+        return low, high, xp.where((new < low) | (new > high), (low + high) / 2, new)
+
+    def settled(old: Any, new: Any) -> Any:
+        return ~(xp.abs(new - old) > 1e-15 * (1 + xp.abs(new)))
+
+    return iterate(xp, step, (low, high, tau), _MOST_STEPS, settled)
 
 
 def _sums(xp: Any, u: Any) -> tuple[Any, Any]:

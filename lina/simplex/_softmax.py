@@ -267,8 +267,8 @@ def log_softmax_vjp(logp: Any, cotangent: Any, *, axis: int = -1, temperature: A
     >>> log_softmax_vjp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.75, -0.75])
     """
-    xp, logp, g = open_pair(logp, cotangent)
-    axis = check_axis(logp, axis, "p")
+    xp, logp, g = open_pair(logp, cotangent, first="logp")
+    axis = check_axis(logp, axis, "logp")
     counted = xp.where(logp == -math.inf, 0.0, g)
     gradient = counted - xp.exp(logp) * xp.sum(counted, axis=axis, keepdims=True)
     return over_temperature(xp, gradient, temperature, axis)
@@ -290,8 +290,8 @@ def log_softmax_jvp(logp: Any, tangent: Any, *, axis: int = -1, temperature: Any
     >>> log_softmax_jvp(np.log([0.25, 0.75]), np.array([1.0, 0.0]))
     array([ 0.75, -0.25])
     """
-    xp, logp, t = open_pair(logp, tangent, "tangent")
-    axis = check_axis(logp, axis, "p")
+    xp, logp, t = open_pair(logp, tangent, "tangent", "logp")
+    axis = check_axis(logp, axis, "logp")
     gone = logp == -math.inf
     counted = xp.where(gone, 0.0, t)
     derivative = counted - xp.sum(xp.exp(logp) * counted, axis=axis, keepdims=True)

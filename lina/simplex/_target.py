@@ -7,7 +7,7 @@ import numpy as np
 
 from lina._core.array import dtype_name, is_lazy, open_door
 from lina._core.kernels import kernel
-from lina.simplex._rows import check_axis, is_torch, open_real, places, to_rows
+from lina.simplex._rows import best_int, check_axis, is_torch, open_real, places, to_rows
 
 
 class Target(NamedTuple):
@@ -89,7 +89,7 @@ def _classes(xp: Any, x: Any, index: Any, axis: int, ignore_index: Any) -> Targe
         right = right | ~counted
     if _visible(right) and not bool(xp.all(right)):
         raise ValueError(f"target must hold classes in 0..n - 1 = 0..{n - 1}, got others too")
-    index = xp.astype(xp.where(right if counted is None else right & counted, index, 0.0), xp.int64)
+    index = xp.astype(xp.where(right if counted is None else right & counted, index, 0.0), best_int(xp))
     counted = None if counted is None else xp.reshape(counted, (-1, 1))
     return Target(None, xp.reshape(index, (-1, 1)), xp.reshape(right, (-1, 1)), counted)
 

@@ -13,6 +13,7 @@ from array_api_compat import numpy as numpy_namespace
 from lina._core.array import check_rank, is_lazy
 from lina._core.kernels import kernel
 from lina.simplex._rows import (
+    best_int,
     best_real,
     check_axis,
     check_mask,
@@ -255,7 +256,7 @@ def _truncated(
     least = xp.min(least, axis=axis, keepdims=True)
     least = xp.where(xp.any(inside, axis=axis, keepdims=True), least, -math.inf)  # of a row left out altogether
     tau = xp.squeeze(over_temperature(xp, least, temperature, axis), axis=axis)
-    return p, tau, xp.sum(xp.astype(inside, xp.int64), axis=axis)
+    return p, tau, xp.sum(xp.astype(inside, best_int(xp)), axis=axis)
 
 
 def keep_topk(xp: Any, z: Any, k: int) -> Any:
@@ -283,7 +284,7 @@ def first_largest(xp: Any, z: Any, edge: Any, count: Any) -> Any:
 
 
 def _count(xp: Any, which: Any) -> Any:
-    return xp.sum(xp.astype(which, xp.int64), axis=-1, keepdims=True)
+    return xp.sum(xp.astype(which, best_int(xp)), axis=-1, keepdims=True)
 
 
 def _running_sum(xp: Any, x: Any, dtype: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lina._core.array import check_tolerance, dtype_name, from_numpy, to_numpy
+from lina._core.array import check_tolerance, dtype_name, from_numpy, host_array
 from lina._core.certificates import Status
 from lina.simplex._data import indices_like
 from lina.simplex._gap import START_SLACK
@@ -105,7 +105,9 @@ def check_start(x0: Any, n: int) -> np.ndarray | None:
     """Return the start, an array of any library or an earlier result, as a float64 array (n,) of sum 1, or None."""
     if x0 is None:
         return None
-    x = np.asarray(to_numpy(x0.x if isinstance(x0, SimplexResult) else x0))
+    x = host_array(x0.x if isinstance(x0, SimplexResult) else x0, "x0")
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"x0 must be an array of real numbers, got dtype {x.dtype}")
     if x.shape != (n,):
         raise ValueError(f"x0 must have shape ({n},), got {x.shape}")
     x = x.astype(np.float64)

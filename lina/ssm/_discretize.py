@@ -7,7 +7,7 @@ import numpy as np
 
 from lina._core.array import check_finite, check_option, conjugate, is_lazy, open_door, where_is
 from lina.ssm._discretize_expm import expm
-from lina.ssm._systems_arrays import check_overflow, check_square, check_step, coupling, namespace
+from lina.ssm._systems_arrays import batch_shape, check_overflow, check_square, check_step, coupling, namespace
 
 METHODS = ("zoh", "bilinear", "euler", "backward", "gbt")
 _ALPHAS = {"bilinear": 0.5, "euler": 0.0, "backward": 1.0}
@@ -76,6 +76,9 @@ def discretize(A: Any, B: Any, dt: Any, method: str = "zoh", alpha: float | None
         raise ValueError(
             f"B must have shape (..., {n}) or (..., {n}, m), got {tuple(B.shape)} beside A {tuple(A.shape)}"
         )
+    if n == 0:
+        raise ValueError(f"A must have at least one state, got shape {tuple(A.shape)}")
+    batch_shape(A=A.shape[:-2], B=B.shape[: -1 if vector else -2])
     check_finite(xp, A, "A")
     check_finite(xp, B, "B")
     common = xp.result_type(A, B)

@@ -164,6 +164,8 @@ def fftconv_vjp(cotangent: Any, u: Any, k: Any, *, cotangent_state: Any = None) 
     xp, u, k, g = _opened({"u": u, "k": k, "cotangent": cotangent}, finite=True)
     L, M = u.shape[-1], k.shape[-1]
     check_last(g, L, "cotangent")
+    if g.ndim < max(u.ndim, k.ndim):
+        raise ValueError(f"cotangent must have all leading axes of u and k, got shape {tuple(g.shape)}")
     if cotangent_state is not None:
         _, _, _, more = _opened({"u": u, "k": k, "cotangent_state": cotangent_state}, finite=True)
         check_last(more, M - 1, "cotangent_state")

@@ -65,7 +65,12 @@ def _dplr(xp: Any, system: DPLRSystem, p: Any, q: Any) -> tuple[Any, Any]:
     if size == 2:
         return alone - (q * F[..., :1, 1:] * F[..., 1:, :1] / (1 + q * F[..., 1:, 1:]))[..., 0, 0], alone
     inner = xp.eye(size - 1, dtype=F.dtype, device=where_is(F)) + q * F[..., 1:, 1:]
-    solved = xp.linalg.solve(inner, F[..., 1:, :1])
+    try:
+        solved = xp.linalg.solve(inner, F[..., 1:, :1])
+    except Exception as reason:  # each library has its own error for a singular matrix
+        if "singular" not in str(reason).lower():
+            raise
+        raise ValueError("Lambda, P and Q must have no pole where the system is evaluated, found one") from None
     return alone - (q * xp.matmul(F[..., :1, 1:], solved))[..., 0, 0], alone
 
 

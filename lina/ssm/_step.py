@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import open_door, where_is
+from lina._core.array import check_one_device, open_door, where_is
 from lina._core.kernels import kernel
 from lina.ssm._convert.realise import pairs, parts, realised
 from lina.ssm._fourier import check_entries, check_result
@@ -231,10 +231,12 @@ def _checked(system: Any) -> Any:
 def _moved(xp: Any, system: Any, like: Any, name: str, value: Any) -> Any:
     """Return u or a state as a finite array of the library of the system; numbers and numpy arrays move there."""
     plain = isinstance(value, (int, float, complex, list, tuple, np.generic, np.ndarray))
-    named: dict[str, Any] = {name: np.asarray(value) if plain else value}
+    named: dict[str, Any] = {name: np.asarray(value) if plain and not isinstance(value, (list, tuple)) else value}
     found, value = open_door(**named)
     if found is not xp and not plain:
         raise TypeError(f"{name} must be an array of the library of the system, got {type(value).__name__}")
+    if not plain:
+        check_one_device(**{"system": like, name: value})
     check_entries(found, value, name)
     if name == "u" and _is_paired(system) and is_complex(value):
         raise TypeError("u must be real for a system of conjugate pairs, got complex numbers")

@@ -94,7 +94,8 @@ def check_step(xp: Any, dt: Any, like: Any) -> Any:
         raise TypeError(f"dt must be a positive number or an array of them, got None ({taps} of its to_dense)")
     if isinstance(dt, (bool, str, bytes)):
         raise TypeError(f"dt must be a positive number or an array of them, got {type(dt).__name__}")
-    if not hasattr(dt, "requires_grad") and not is_lazy(dt) and getattr(dt, "shape", ()) == ():
+    listed = isinstance(dt, (list, tuple))  # which the door names where it is ragged
+    if not listed and not hasattr(dt, "requires_grad") and not is_lazy(dt) and getattr(dt, "shape", ()) == ():
         dt = np.asarray(dt)
     found, dt = open_door(dt=dt)
     if is_complex(dt):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lina import hippo, linalg, simplex, ssm
 from lina._core.array import balance, frobenius, from_numpy, is_lazy, open_door, to_numpy
 from tests.backends import BACKENDS, selected
 
@@ -40,6 +41,18 @@ def test_balancing_is_exact(scale):
     assert norm == np.linalg.norm(scaled)
     assert 1e-80 < norm < 1e80
     assert factor == 2.0 ** round(np.log2(factor))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("end", ["largest", "least"])
+def test_balancing_is_exact_at_both_ends_of_a_dtype(dtype, end):
+    x = np.finfo(dtype).max if end == "largest" else np.finfo(dtype).smallest_subnormal
+    xp, A = open_door(A=np.array([[x, 0.0], [0.0, x]], dtype=dtype))
+    scaled, norm, factor = balance(xp, A, "A")
+    assert scaled.dtype == dtype
+    assert 0.5 <= scaled.max() < 2
+    np.testing.assert_array_equal(scaled.astype(np.longdouble) * np.longdouble(factor), A.astype(np.longdouble))
+    np.testing.assert_allclose(norm, np.sqrt(2) * scaled.max(), rtol=2 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("name", [name for name in selected() if name != "dask"])
@@ -80,3 +93,67 @@ def test_a_traced_call_works_with_a_rank_and_says_so_without():
     np.testing.assert_allclose(error, np.linalg.norm(np.linalg.svd(A)[1][2:]), rtol=1e-4)
     with pytest.raises(ValueError, match="k must be given for a traced or lazy A"):
         jax.jit(lambda A: lina.linalg.truncated_svd(A, rtol=0.1).U)(A)
+
+
+RAGGED = [[1.0], [1.0, 2.0]]
+SYSTEM = ssm.DenseSystem([[0.5]], [1.0], [2.0], 0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("rows", lambda: linalg.cur(np.eye(4), 2, rows=RAGGED, cols=[0, 1])),
+        ("rows", lambda: linalg.svd_delete(linalg.truncated_svd(np.eye(4), 2), rows=RAGGED)),
+        ("x0", lambda: simplex.mixture_proportions(np.eye(2), x0=RAGGED)),
+        ("dt", lambda: ssm.kernel_diag([-1.0], [1.0], [1.0], RAGGED, 3)),
+        ("u", lambda: ssm.step(SYSTEM, RAGGED)),
+        ("x", lambda: ssm.step(SYSTEM, 1.0, RAGGED)),
+        ("cotangent", lambda: ssm.fftconv_vjp(RAGGED, [1.0], [1.0])),
+    ],
+)
+def test_a_ragged_list_is_named_wherever_it_is_given(name, call):
+    with pytest.raises(ValueError, match=f"^{name} must be a rectangular array of numbers"):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "call"),
+    [
+        (TypeError, "x0 must be an array of real", lambda: simplex.mixture_proportions(np.eye(2), x0=[1, 1j])),
+        (
+            TypeError,
+            "upper must be a number or",
+            lambda: simplex.frank_wolfe_gap([1.0, 0], [1, 2.0], upper=[1j]),
+        ),
+        (ValueError, "cotangent must have all", lambda: ssm.fftconv_vjp([1.0], np.ones((2, 1)), [1.0])),
+        (ValueError, "A must have at least one state", lambda: ssm.discretize(np.ones((0, 0)), np.ones(0), 1.0)),
+        (
+            ValueError,
+            "A and B must have leading",
+            lambda: ssm.discretize(np.ones((3, 1, 1)), np.ones((2, 1, 1)), 1),
+        ),
+        (ValueError, "method must be one of", lambda: hippo.legs_scan([1.0], 2, method=np.ones((2, 0)))),
+        (TypeError, "axis must be an int", lambda: linalg.leverage_scores(np.eye(2), axis=np.array(["a", "b"]))),
+        (
+            ValueError,
+            "logp must have entries along",
+            lambda: simplex.log_softmax_vjp(np.ones((2, 0)), [[], []]),
+        ),
+        (
+            ValueError,
+            "diagonal must be non-negative",
+            lambda: simplex.portfolio_frontier(None, [1.0], factor=[[1]], diagonal=[-1]),
+        ),
+        (TypeError, "t must be", lambda: hippo.basis("legs", 2, {})),
+        (TypeError, "time_map must return an array", lambda: hippo.basis("legt", 2, [0.5], time_map=len)),
+    ],
+)
+def test_what_once_ended_in_an_error_of_another_library_names_its_argument(error, message, call):
+    with pytest.raises(error, match=f"^{message}"):
+        call()
+
+
+def test_an_empty_batch_and_a_tolerance_out_of_range_have_results():
+    assert ssm.characteristic_polynomial(np.ones((0, 2, 2))).shape == (0, 2)
+    assert linalg.solve_right(np.ones((1, 0)), np.ones((0, 3, 0))).shape[0] == 0
+    assert linalg.qr_pivoted(np.eye(2), rtol=1e300).rank >= 1

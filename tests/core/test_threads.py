@@ -12,7 +12,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 import lina
-from lina._core.threads import one_blas_thread, run_rows
+from lina._core.threads import one_blas_thread, one_thread, run_rows
 
 
 def blas_threads():
@@ -92,6 +92,17 @@ def batch_pinv(_=None):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="NOT TESTED: this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*fork.*:RuntimeWarning")
+def test_a_task_of_another_pool_is_done_in_its_own_thread_and_with_one_of_blas(threads):
+    threads(4)
+    before, seen = blas_threads(), []
+    with one_thread():
+        run_rows(lambda start, stop: seen.append((threading.get_ident(), start, stop, blas_threads())), 100)
+    assert seen == [(threading.get_ident(), 0, 100, {1})]
+    assert blas_threads() == before
+    run_rows(lambda start, stop: seen.append(start), 100)
+    assert len(seen) == 5
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_child_process_computes_after_its_parent_has(method, threads):
     threads(2)

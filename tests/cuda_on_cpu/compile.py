@@ -14,7 +14,8 @@ import numpy as np
 GXX = shutil.which("g++")
 NO_GXX = "NOT TESTED: the CUDA texts were not run on the CPU, because there is no g++"
 
-ORDERS = {"forward": 0, "backward": 1, "shuffled": 2}
+# in "eager" order a warp goes on to the next barrier of the block before the others start
+ORDERS = {"forward": 0, "backward": 1, "shuffled": 2, "eager": 3}
 FAULTS = {
     1: "divergent barrier",
     2: "a thread left before a barrier",

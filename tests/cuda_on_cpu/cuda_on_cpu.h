@@ -2,7 +2,7 @@
 //
 // Caught: barriers that not all threads reach, or reach at different lines; shuffles that not all lanes
 // reach; writes beyond the dynamic shared memory; reads of shared memory that was never written (it is
-// poisoned); and, by comparing orders, races between barriers. Not caught: the memory model of a device,
+// poisoned); and, by comparing orders, races between barriers, of warps that run ahead too. Not caught: the memory model of a device,
 // misaligned access, time and occupancy.
 #pragma once
 #include <math.h>
@@ -34,7 +34,7 @@ namespace cuda_on_cpu {
 
 enum Fault { NONE, DIVERGENT_BARRIER, LEFT_BEFORE_BARRIER, SHARED_OVERRUN, PARTIAL_MASK };
 enum State { READY, AT_WARP_BARRIER, AT_BLOCK_BARRIER, DONE };
-enum Order { FORWARD, BACKWARD, SHUFFLED };
+enum Order { FORWARD, BACKWARD, SHUFFLED, EAGER };
 
 constexpr size_t STACK = 128 * 1024, CAPACITY = 48 * 1024, FENCE = 4 * 1024;
 constexpr unsigned char POISON = 0xCD;
@@ -102,6 +102,30 @@ inline void create(int t) {
   fibre.index = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
 }
 
+// Run the ready ones among the fibres first..last-1 of a turn until each waits or is done.
+inline void resume(const std::vector<int>& turn, int first, int last) {
+  for (int i = first; i < last; ++i) {
+    const int t = turn[i];
+    if (fibres[t].state != READY) continue;
+    current = t;
+    threadIdx = fibres[t].index;
+    swapcontext(&scheduler, &fibres[t].context);
+  }
+}
+
+// Run one warp after the other, each as far as it comes without the others.
+inline void run_warps(const std::vector<int>& turn, std::mt19937& random) {
+  const int threads = turn.size();
+  std::vector<int> warps((threads + 31) / 32);
+  std::iota(warps.begin(), warps.end(), 0);
+  std::shuffle(warps.begin(), warps.end(), random);
+  for (int w : warps) {
+    const int first = 32 * w, last = std::min(first + 32, threads);
+    do resume(turn, first, last);
+    while (fault == NONE && release(first, last, AT_WARP_BARRIER));
+  }
+}
+
 inline void run_block(Order order, std::mt19937& random) {
   const int threads = fibres.size();
   std::vector<int> turn(threads);
@@ -110,12 +134,8 @@ inline void run_block(Order order, std::mt19937& random) {
   for (int t = 0; t < threads; ++t) create(t);
   while (fault == NONE) {
     if (order == SHUFFLED) std::shuffle(turn.begin(), turn.end(), random);
-    for (int t : turn) {
-      if (fibres[t].state != READY) continue;
-      current = t;
-      threadIdx = fibres[t].index;
-      swapcontext(&scheduler, &fibres[t].context);
-    }
+    if (order == EAGER) run_warps(turn, random);
+    if (order != EAGER) resume(turn, 0, threads);
     if (std::all_of(fibres.begin(), fibres.end(), [](const Fibre& f) { return f.state == DONE; })) return;
     bool released = release(0, threads, AT_BLOCK_BARRIER);
     for (int t = 0; t < threads; t += 32) released |= release(t, std::min(t + 32, threads), AT_WARP_BARRIER);

@@ -31,6 +31,16 @@ extern "C" __global__ void butterfly(int* out) {
   out[threadIdx.x] = sum;
 }
 
+extern "C" __global__ void warps_that_overtake(int* out, int guarded) {
+  for (int i = 1; i < 9; ++i) {
+    const int sum = __shfl_xor_sync(0xffffffff, i, 1);
+    if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = sum;
+    __syncthreads();
+    for (int w = 0; w < blockDim.x / 32; ++w) out[threadIdx.x] += i * shared[w];
+    if (guarded) __syncthreads();
+  }
+}
+
 extern "C" __global__ void slide(double* out, int delta) {
   out[threadIdx.x] = __shfl_down_sync(0xffffffff, 0.5 * threadIdx.x, delta);
 }
@@ -102,10 +112,17 @@ def test_a_guarded_exchange_is_right_in_every_order(order):
 
 
 def test_a_race_gives_three_results_in_three_orders():
-    forward, backward, shuffled = (launch("neighbour", 0, order=order) for order in ORDERS)
+    forward, backward, shuffled = (launch("neighbour", 0, order=order) for order in ("forward", "backward", "shuffled"))
     assert not np.array_equal(forward, backward)
     assert not np.array_equal(forward, shuffled)
     assert not np.array_equal(backward, shuffled)
+
+
+def test_a_race_of_a_warp_that_overtakes_another_shows_in_the_eager_order_alone():
+    right = launch("warps_that_overtake", 1)
+    for order in ORDERS:
+        assert np.array_equal(launch("warps_that_overtake", 1, order=order), right)
+        assert np.array_equal(launch("warps_that_overtake", 0, order=order), right) == (order != "eager")
 
 
 @pytest.mark.parametrize("order", ORDERS)

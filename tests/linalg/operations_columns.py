@@ -47,6 +47,10 @@ def _spanned(inputs: tuple[np.ndarray, ...], outputs: dict[str, np.ndarray]) -> 
     return float(true / (outputs["error"] + 4 * eps(A) * np.linalg.norm(A)))
 
 
+# A sketch of the triangle, from which dask chooses, is not the one of the matrix.
+WITH_DASK = ("numpy", "numpy:readonly", "strict", "strictest", "torch", "jax", "dask")
+
+
 def _selection(method: str, **options: Any) -> Operation:
     few = dict.fromkeys(("one entry", "one row", "one column"), ("ValueError",))
     return Operation(
@@ -82,8 +86,9 @@ def _sketching(kind: str, extensions: tuple[str, ...] = ("linalg",)) -> Operatio
 ROWS = [
     *(_sketching(kind) for kind in ("gaussian", "sparse_sign", "count")),
     _sketching("srft", ("linalg", "fft")),
-    *(_selection(method) for method in ("cpqr", "sketch", "sampled_cpqr", "lupp", "rbrp", "greedy", "deim", "qdeim")),
-    *(_selection(method) for method in ("leverage", "norm", "uniform", "kmeans")),
+    *(_selection(method) for method in ("sketch", "sampled_cpqr", "lupp", "rbrp", "deim", "qdeim", "kmeans")),
+    *(dataclasses.replace(_selection(method), backends=WITH_DASK) for method in ("cpqr", "greedy")),
+    *(dataclasses.replace(_selection(method), backends=WITH_DASK) for method in ("leverage", "norm", "uniform")),
     _drawn(replace=False),
     _drawn(replace=True),
     Operation(

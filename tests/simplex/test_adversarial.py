@@ -12,6 +12,7 @@ from lina.simplex import (
     project_capped_simplex,
     project_l1_ball,
     simplex_lsq,
+    simplex_qp,
     sparsemax,
 )
 from lina.simplex.flow import Internal, grid_flow
@@ -82,3 +83,27 @@ def test_a_column_that_outweighs_the_other_by_far_is_no_obstacle():
     assert all(each.certified for each in designs)
     for each in designs[1:]:
         np.testing.assert_allclose(each.x, designs[0].x, atol=1e-9)
+
+
+def test_negative_curvature_among_small_entries_is_not_hidden_by_a_large_one():
+    Q = np.array([[1e32, 1.75, -1.0], [1.75, -1.0, 0.75], [-1.0, 0.75, 0.0]])
+    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
+        found = simplex_qp(Q[np.ix_(order, order)], max_iterations=25)
+        assert not found.certified
+    assert simplex_qp(np.diag([1e32, 1.0, 1e-3])).certified
+
+
+def test_a_curvature_that_overflows_what_is_divided_by_it_leaves_a_point_of_the_simplex():
+    for least in (5e-324, 1e-310):
+        found = simplex_qp(np.diag([least, 1.0]), np.array([-3.5625, 1e-300]))
+        np.testing.assert_array_equal(found.x, [1.0, 0.0])
+        assert found.gap <= 16 * np.finfo(float).eps * 3.5625
+
+
+def test_a_face_whose_minimiser_leaves_the_simplex_is_no_answer():
+    Q = np.array([[5.0, 1.4928778255443051e-36], [1.4928778255443051e-36, 2.2286842020018928e-72]])
+    for method in ("auto", "active", "pairwise", "ipm"):
+        found = simplex_qp(Q, np.array([-7.375, 0.0]), method=method)
+        np.testing.assert_allclose(found.x.sum(), 1.0, rtol=1e-14)
+        assert found.value >= -4.875 - 1e-12
+        np.testing.assert_allclose(found.x, [1.0, 0.0], atol=1e-6)

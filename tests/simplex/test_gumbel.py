@@ -88,3 +88,12 @@ def test_the_derivative_at_a_draw_is_that_of_softmax():
 def test_bad_arguments_are_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_vertex_has_the_gradient_of_the_soft_draw_in_jax():
+    x, g = np.random.default_rng(0).normal(size=(2, 3, 5))
+    soft = gumbel_softmax_jvp(gumbel_softmax(x, 0.7, rng=1), g, temperature=0.7)
+    jax = pytest.importorskip("jax", reason="NOT TESTED: gradients of vertices in jax, because there is no jax")
+    with jax.enable_x64(True):
+        hard = jax.grad(lambda x: (gumbel_softmax(x, 0.7, hard=True, rng=1) * g).sum())(jax.numpy.asarray(x))
+    np.testing.assert_allclose(hard, soft, atol=1e-12)

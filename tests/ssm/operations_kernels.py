@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import array_namespace, dtype_name, from_numpy, open_door
+from lina._core.array import array_namespace, dtype_name, from_numpy, open_door, where_is
 from lina.ssm import (
     cauchy,
     cauchy_vjp,
@@ -41,7 +41,7 @@ def _last(x: Any, name: str) -> tuple[Any, int]:
 def _complex_like(values: np.ndarray, x: Any) -> Any:
     xp = array_namespace(x)
     single = dtype_name(x) in ("float32", "complex64")
-    like = xp.zeros(1, dtype=xp.complex64 if single else xp.complex128, device=x.device)
+    like = xp.zeros(1, dtype=xp.complex64 if single else xp.complex128, device=where_is(x))
     return from_numpy(values, like=like)
 
 

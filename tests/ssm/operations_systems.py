@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import array_namespace, dtype_name, from_numpy, open_door, to_numpy
+from lina._core.array import array_namespace, dtype_name, from_numpy, is_lazy, open_door, to_numpy, where_is
 from lina.ssm import (
     DenseSystem,
     RationalSystem,
@@ -33,9 +33,11 @@ from tests.operation import Operation, eps, matrix
 L = 9
 
 
-def _scaled(A: Any, name: str = "A") -> tuple[Any, float]:
+def _scaled(A: Any, name: str = "A") -> tuple[Any, Any]:
     """Return an opened array and a step that brings it to size 1, so that scales cancel."""
-    _, A = open_door(**{name: A})
+    xp, A = open_door(**{name: A})
+    if is_lazy(A):
+        return A, 0.5 / xp.max(xp.abs(A))
     largest = float(np.max(np.abs(to_numpy(A)), initial=0.0))
     return A, 0.5 / largest if np.isfinite(largest) and largest * 2 > 2e-308 else 1.0
 
@@ -66,7 +68,7 @@ def _against(reference: Any, factor: float) -> Any:
 def _hold(A: Any, method: str) -> Any:
     A, dt = _scaled(A)
     xp = array_namespace(A)
-    B = xp.ones((*A.shape[:-1], 1), dtype=A.dtype, device=A.device)
+    B = xp.ones((*A.shape[:-1], 1), dtype=A.dtype, device=where_is(A))
     return discretize(A, B, dt, method)[0]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, kernel_of_tensors, where_is
+from lina._core.array import check_option, kernel_of_tensors, on_cluster, where_is
 from lina._core.kernels import kernel
 from lina.hippo._arrays import check_overflow, open_finite, open_memory, rows_of, scaled, unscaled
 from lina.hippo._legs_project import exact_states, project
@@ -96,8 +96,9 @@ def legs_scan(
     check_scaling(scaling, "legs")
     if x0 is not None and k0 == 0:
         raise ValueError("k0 must be at least 1 where x0 is given, got 0: nothing was before the first sample")
-    run = kernel_of_tensors("checked_legs_scan", *((u,) if x0 is None else (u, x0))) or scan_states
-    return run(u, x0, N, method, return_all, k0, scaling)
+    given = (u,) if x0 is None else (u, x0)
+    own = kernel_of_tensors("checked_legs_scan", *given) or on_cluster("checked_legs_scan", *given)
+    return (own or scan_states)(u, x0, N, method, return_all, k0, scaling)
 
 
 def scan_states(u: Any, x0: Any, N: int, method: str, return_all: bool, k0: int, scaling: str) -> Any:
@@ -180,7 +181,8 @@ def legs_scan_vjp(
     check_scaling(scaling, "legs")
     L, k0 = check_order(L, name="L"), check_order(k0, 0, "k0")
     xp, g = open_finite(cotangent=cotangent, min_ndim=2 if return_all else 1)
-    check_order(g.shape[-1], name="N")
+    if g.shape[-1] == 0:
+        raise ValueError(f"cotangent must have N >= 1 entries on its last axis, got shape {tuple(g.shape)}")
     if return_all and g.shape[-2] != L:
         raise ValueError(f"cotangent must have shape (..., L, N) with L = {L}, got {tuple(g.shape)}")
     with np.errstate(over="ignore", invalid="ignore"):

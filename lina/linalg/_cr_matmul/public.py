@@ -13,6 +13,7 @@ from array_api_compat import device
 from lina._core.array import balance, check_norm, check_option, dtype_name, open_door, refuse_gradient
 from lina._core.certificates import CertificateKind
 from lina._core.errors import AccuracyWarning
+from lina._core.kernels import kernel
 from lina._core.random import generator
 from lina.linalg._cr_matmul.greedy import check_tuples, greedy
 from lina.linalg._cr_matmul.omp import omp
@@ -85,7 +86,7 @@ def cr_matmul(
         If ``X`` or ``Y`` is no dense array of numbers, ``r`` or ``tuple_size`` no int, or ``rng`` none of the above.
     ValueError
         If ``X`` or ``Y`` is not a finite nonempty matrix, the shapes do not match, ``r`` is out of range, an option
-        does not go with ``select``, or an array is traced or lazy.
+        does not go with ``select``, or an array is traced.
     GradientError
         If torch records a gradient and the weights are "importance" or "optimal": they are fitted on the host.
     OverflowError
@@ -115,6 +116,9 @@ def cr_matmul(
     one per cent.
     With ``measure=False`` the norm in it is estimated from ten random vectors.
 
+    Arrays of dask, ``X`` in blocks of whole rows and ``Y`` in blocks of whole columns, are read once each, for the
+    triangles of X and Y^T: terms are chosen and the error is measured with these, in memory; the factors are lazy.
+
     References
     ----------
     Drineas, Kannan, Mahoney, SIAM J. Comput. 36 (2006) 132, Lemma 4 (variance and best chances); Hajek, Ann. Math.
@@ -130,11 +134,15 @@ def cr_matmul(
     (array([0, 2]), 0.1...)
     """
     xp, X, Y = open_door(min_ndim=2, X=X, Y=Y)
-    check_matrix(X, "X")
-    check_matrix(Y, "Y")
+    in_blocks = kernel("cr_matmul", xp)
+    check_matrix(X, "X", lazy=in_blocks is not None)
+    check_matrix(Y, "Y", lazy=in_blocks is not None)
     if X.shape[1] != Y.shape[0]:
         raise ValueError(f"X must have as many columns as Y has rows, got shapes {tuple(X.shape)} and {tuple(Y.shape)}")
     weights = _checked(X.shape[1], r, select, weights, tuple_size, replace)
+    if in_blocks is not None:
+        options: Any = {"select": select, "weights": weights, "tuple_size": tuple_size, "replace": replace}
+        return in_blocks(X, Y, lambda R, S: cr_matmul(R, S, r, **options, measure=measure, rng=rng))
     if weights in ("importance", "optimal"):
         refuse_gradient(f"cr_matmul with weights={weights!r}", X=X, Y=Y)
     draws = generator(rng)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import device
 
-from lina._core.array import adjoint, check_rank, to_numpy
+from lina._core.array import adjoint, check_rank, host_array, to_numpy
 from lina.linalg._cur.cores import basis
 from lina.linalg._pivoted_qr import pivoted_qr
 from lina.linalg._select_columns.choose import choose_columns
@@ -66,7 +66,7 @@ def given(xp: Any, values: Any, limit: int, name: str, like: Any) -> Any:
     """Return the indices that the caller gave as a checked array of int64; None stays None."""
     if values is None:
         return None
-    found = np.asarray(to_numpy(values) if hasattr(values, "dtype") else values)
+    found = host_array(values, name)
     if found.ndim != 1 or found.size == 0 or found.dtype.kind not in "iu":
         wanted = "a nonempty sequence of ints"
         raise ValueError(f"{name} must be {wanted}, got shape {found.shape} and dtype {found.dtype}")

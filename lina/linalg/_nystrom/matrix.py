@@ -14,10 +14,12 @@ from lina._core.array import (
     check_norm,
     divide,
     epsilon,
+    on_cluster,
     open_door,
     refuse_gradient,
     to_numpy,
 )
+from lina.linalg._residual import residual_norm
 from lina.linalg._stopping import check_matrix
 
 
@@ -25,7 +27,8 @@ class PsdMatrix:
     """``A`` (n, n) over the power of two ``scale``, and what is known of it beside its products.
 
     ``trace`` and ``frobenius`` are of the scaled matrix, None where they are not known; ``array`` is the scaled
-    matrix where it is a dense array, otherwise None; ``like`` has its library, dtype and device.
+    matrix where it is a dense array, and ``blocks`` where it is one of dask, otherwise None; ``like`` has its library,
+    dtype and device.
     """
 
     def __init__(self, A: Any, trace: float | None = None) -> None:
@@ -35,8 +38,12 @@ class PsdMatrix:
         self.frobenius: float | None = None
         self._operator: Any = None
         self._given_trace = trace
+        self.blocks: Any = None
         diagonal: Any = None
-        if scipy.sparse.issparse(A):
+        in_blocks = on_cluster("psd_blocks", A)
+        if in_blocks is not None:
+            diagonal = self._open_blocks(in_blocks(A))
+        elif scipy.sparse.issparse(A):
             diagonal = self._open_sparse(A)
         elif _acts_by_products(A):
             self._open_operator(A)
@@ -54,6 +61,12 @@ class PsdMatrix:
         check_norm(A, self.frobenius, self.scale, "A")
         self.like = self.array
         return to_numpy(self.xp.linalg.diagonal(self.array))
+
+    def _open_blocks(self, blocks: Any) -> Any:
+        self.xp, self.like = open_door(A=np.zeros(1, dtype=blocks.dtype))
+        self.blocks = self._operator = blocks
+        self.n, self.scale, self.frobenius = int(blocks.shape[0]), blocks.scale, blocks.norm
+        return blocks.diagonal
 
     def _open_sparse(self, A: Any) -> Any:
         _check_square(A.shape)
@@ -81,13 +94,24 @@ class PsdMatrix:
             return math.fsum(self.diagonal.tolist())
         return None if self._given_trace is None else self._given_trace / self.scale
 
+    @property
+    def measurable(self) -> bool:
+        """Whether what an approximation leaves over can be formed, a few rows at a time."""
+        return self.array is not None or self.blocks is not None
+
+    def residual(self, left: Any, right: Any) -> float:
+        """Return the Frobenius norm of the matrix without left @ right, rounding included."""
+        if self.blocks is not None:
+            return float(self.blocks.residual(left, right))
+        return residual_norm(self.xp, self.array, left, right)
+
     def product(self, X: Any) -> Any:
         """Return X @ A for rows X (b, n): with OpenBLAS faster than A @ X^H, and the same where A is Hermitian."""
         self.passes += 1
         if self.array is not None:
             return X @ self.array
         Y = self._operator @ adjoint(self.xp, X)
-        if not isinstance(self._operator, scipy.sparse.csr_array):
+        if self.blocks is None and not isinstance(self._operator, scipy.sparse.csr_array):
             Y = self._checked_product(Y, X.shape[0])
         return adjoint(self.xp, Y)
 

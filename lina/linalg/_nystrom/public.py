@@ -71,7 +71,7 @@ def nystrom(
     TypeError
         If ``A`` is none of the above, ``k`` no int, or ``rng`` none of the above.
     ValueError
-        If ``A`` is not a finite nonempty square matrix, is traced or lazy; if it shows itself not to be Hermitian or
+        If ``A`` is not a finite nonempty square matrix, is traced; if it shows itself not to be Hermitian or
         positive semidefinite; ``k`` is out of range, a tolerance is negative, nothing says where to stop, or the trace
         is needed and not known.
     GradientError
@@ -90,6 +90,9 @@ def nystrom(
     All this takes ``A`` as positive semidefinite up to the rounding of its entries. Negative eigenvalues and asymmetry
     are detected where the random products see them, which is certain only for large ones. The residual does not depend
     on it.
+
+    An array of dask is read by the workers that have its blocks of whole rows, once for the diagonal and the norm and
+    once for each product; the rest is done here, and ``U`` and ``lam`` are returned as arrays of dask.
 
     Cost 2 n^2 (k + 10) flops a pass, and 10 n m^2 for a basis of m columns; memory 2 n m numbers. With "auto" never
     much above that of all eigenvectors of an array, about 9 n^3 and 2 n^2 numbers.
@@ -135,6 +138,8 @@ def nystrom(
         status = Status.CONVERGED if met else Status.ROUNDING if status is Status.CONVERGED else status
     method = "eigh" if isinstance(basis, Whole) else method
     facts = (found.kind, found.failure_probability, norm, norm_A * scale, matrix.passes, status, method)
+    if matrix.blocks is not None:
+        U, lam = matrix.blocks.as_input(U), matrix.blocks.whole(lam)
     return LowRankEigh(U, lam * scale, found.value * scale, *facts)
 
 

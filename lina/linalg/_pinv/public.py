@@ -78,7 +78,7 @@ def pinv(
         If ``A`` is no dense array of numbers.
     ValueError
         If ``A`` has fewer than 2 dimensions, holds NaN or infinities, or a tolerance is negative. The values of
-        traced (jax) and lazy (dask) arrays are not looked at.
+        arrays that jax traces are not looked at, those of dask when they are computed.
 
     OverflowError
         If the pseudo-inverse, or the 2-norm of ``A``, exceeds the range of the dtype.
@@ -90,7 +90,10 @@ def pinv(
     about 14 m n^2 + 8 n^3. Memory: two arrays of the size of ``A`` beside the result.
 
     For torch tensors the result is differentiable with the rank-preserving derivative of Golub and Pereyra,
-    SIAM J. Numer. Anal. 10 (1973) 413, eq. 4.12. For traced and lazy arrays the SVD is used.
+    SIAM J. Numer. Anal. 10 (1973) 413, eq. 4.12. For arrays that jax traces the SVD is used.
+
+    A matrix of dask, in blocks of whole rows (or columns), is read once for the triangle R of its QR, whose SVD gives
+    the facts, and once more for X = R^+ (A R^+)^H; X and the facts are lazy, ``method`` is "qr".
 
     References
     ----------
@@ -113,7 +116,7 @@ def pinv(
         raise ValueError(f"A must be square for hermitian=True, got shape {tuple(A.shape)}")
     cutoff = cutoff_for(A.shape, epsilon(A), rtol, atol)
     op = kernel("pinv", xp)
-    run = compute_pinv if op is None else op
+    run = op or kernel("pinv_in_blocks", xp) or compute_pinv
     X, rank, condition, gap, taken = run(xp, A, cutoff, hermitian, method)
     if not return_info:
         return X

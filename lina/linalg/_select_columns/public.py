@@ -9,6 +9,7 @@ from array_api_compat import device
 from lina._core.array import (
     adjoint,
     balance,
+    check_int,
     check_norm,
     check_option,
     check_rank,
@@ -20,6 +21,7 @@ from lina._core.array import (
     to_numpy,
 )
 from lina._core.certificates import CertificateKind
+from lina._core.kernels import kernel
 from lina._core.random import generator
 from lina.linalg._lowrank import Concise
 from lina.linalg._pinv.outcome import cutoff_for
@@ -119,7 +121,7 @@ def select_columns(
     TypeError
         If ``A`` is no dense array of numbers, ``k`` no int, or ``rng`` none of the above.
     ValueError
-        If ``A`` is not a finite nonempty matrix, is traced or lazy, ``k`` is out of range, ``method`` is unknown, or
+        If ``A`` is not a finite nonempty matrix, is traced, ``k`` is out of range, ``method`` is unknown, or
         ``sampling`` is asked of a rule without probabilities.
 
     OverflowError
@@ -132,6 +134,9 @@ def select_columns(
     pseudo-inverse of dependent columns counts only what is more than rounding in them, which can only enlarge it.
 
     "lupp" does not reveal the rank: near the numerical rank it may take columns of which only rounding is left.
+
+    Of an array of dask columns are chosen as `interpolative` does it: in memory, from the triangle of its QR, which one
+    reading finds. ``C`` and ``weights`` are lazy arrays.
 
     Cost in flops: "cpqr" 4 m n k for a large matrix and k up to an eighth of its sides, otherwise 4 m n min(m, n);
     "sketch" 2 m n (k + 10), "lupp", "kmeans" about the same; "sampled_cpqr" 16 m k^2; "rbrp" 4 m n k;
@@ -155,16 +160,20 @@ def select_columns(
     (array([2, 1]), True)
     """
     xp, A = open_door(min_ndim=2, A=A)
-    check_matrix(A)
+    in_blocks = kernel("choose_columns", xp)
+    check_matrix(A, lazy=in_blocks is not None)
     check_option(method, METHODS, "method")
     if sampling and method not in SAMPLED:
         raise ValueError(f"method must be one of {', '.join(map(repr, SAMPLED))} with sampling, got {method!r}")
     if replace and not sampling:
         raise ValueError("replace must be False without sampling, got True")
-    if axis not in (0, 1):
+    if check_int(axis, "axis") not in (0, 1):
         raise ValueError(f"axis must be 0 or 1, got {axis!r}")
     k = check_positive(k, "k") if replace else check_rank(k, min(A.shape))
     draws = generator(rng)
+    if in_blocks is not None:
+        options: Any = {"method": method, "sampling": sampling, "replace": replace, "rng": draws}
+        return in_blocks(A, axis, lambda R: select_columns(R, k, **options))
     scaled, norm_A, scale = balance(xp, A, "A")
     check_norm(A, norm_A, scale, "A")
     M = scaled if axis == 1 else xp.matrix_transpose(scaled)

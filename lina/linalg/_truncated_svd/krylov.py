@@ -48,7 +48,7 @@ class _Chain:
         self.matrix, self.rng = matrix, rng
         xp, (m, n) = matrix.xp, matrix.shape
         self.narrow = matrix.narrow and (request.max_passes is None or request.max_passes > _MANY_PASSES)
-        self.width = min(_width(request, self.narrow, n), n)
+        self.width = min(block_width(request, self.narrow, n), n)
         self.basis = Basis(xp)
         self.starts = self.length = 0
         self.needed: int | None = None
@@ -98,7 +98,8 @@ class _Chain:
         return any(values[i + rows - 1] >= (1 - _TIE) * values[i] for i in range(rank - rows))
 
 
-def _width(request: Request, narrow: bool, n: int) -> int:
+def block_width(request: Request, narrow: bool, n: int) -> int:
+    """Return the number of rows of a block, which may exceed ``n``."""
     if request.tolerant:
         return _NARROW if narrow else _BLOCK_FOR_TOLERANCE
     wanted = (request.k or n) + _OVERSAMPLE

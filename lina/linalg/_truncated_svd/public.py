@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, check_rank, epsilon, scalar
+from lina._core.array import check_option, check_rank, epsilon, on_cluster, scalar
 from lina._core.certificates import Certificate, CertificateKind, Status
 from lina._core.random import gaussian, generator
 from lina.linalg._stopping import check_stopping
@@ -88,7 +88,8 @@ def truncated_svd(
     ValueError
         If ``A`` is not a finite nonempty matrix, ``k`` is out of range, a tolerance is negative, nothing says where
         to stop, ``method`` or ``max_passes`` asks for what ``A`` cannot do, or blocks do not fit together. Values of
-        traced (jax) and lazy (dask) arrays are not looked at: these need ``k``, and the whole SVD is used.
+        arrays that jax traces are not looked at: these need ``k``, and the whole SVD is used. Those of dask are
+        looked at when they are computed.
     OverflowError
         If the Frobenius norm of ``A`` exceeds half the range of the dtype.
 
@@ -116,6 +117,11 @@ def truncated_svd(
     number of threads; with several threads A^H is stored beside A. Blocks are read once for both products, half as
     often as an array: ``passes`` counts the readings.
 
+    Arrays of dask, in blocks of whole rows (or columns), are read by the workers that have them, once for both products
+    too. With ``k`` the result is lazy, ``error`` and ``norm_A`` included (0-d arrays): ``dask.compute(F)`` returns it
+    with numpy arrays. Four Krylov blocks are read for, or ``max_passes``; the last reading measures the error. With a
+    tolerance all but ``U`` is computed, and ``U`` kept on the cluster. ``method`` is "auto", "krylov" or "svd".
+
     References
     ----------
     [1] Halko, Martinsson, Tropp, SIAM Rev. 53 (2011) 217; [2] Musco, Musco, NeurIPS 2015 (block Krylov);
@@ -139,8 +145,11 @@ def truncated_svd(
     check_option(method, METHODS, "method")
     check_option(norm, ("fro", "2"), "norm")
     request = Request(k, rtol, atol, norm, max_passes)
-    method = _checked_method(request, method)
     draws = generator(rng)
+    in_blocks = on_cluster("truncated_svd", A)
+    if in_blocks is not None:
+        return in_blocks(A, request, method, center, draws)
+    method = _checked_method(request, method)
     entrance = enter(A, center, method, draws)
     matrix = entrance.matrix
     method = _check_stop(request, entrance, method)

@@ -27,7 +27,8 @@ class TruncatedSVD(LowRank):
     Vt : array, shape (k, n)
         Orthonormal rows, conjugated for complex matrices.
     error : float
-        Norm of the difference to the matrix, absolute, in the norm that was asked for.
+        Norm of the difference to the matrix, absolute, in the norm that was asked for; like ``norm_A`` a lazy 0-d array
+        where the factors are lazy.
     error_kind : CertificateKind
         "rigorous" or "probabilistic": an upper bound, rounding included. A single pass whose error is too small for
         that returns an "estimate".

@@ -10,8 +10,7 @@ and their sum S(l) is 1 for one l between 0 and log n. Nothing cancels for any a
 import math
 from typing import Any
 
-from lina._core.array import is_lazy
-from lina.simplex._rows import best_real, detach, largest, offset, quiet
+from lina.simplex._rows import best_real, held, iterate, largest, offset, quiet
 
 # A bracket of log n halves to rounding in so many steps; Newton's method takes 4 to 10.
 _MOST_STEPS = 80
@@ -26,12 +25,12 @@ def entmax_body(xp: Any, x: Any, alpha: Any) -> Any:
     z = xp.maximum(xp.astype(offset(xp, x, largest(xp, x)), best_real(xp)), -_BEYOND)
     e = xp.astype(alpha, z.dtype)[:, None] - 1.0
     with quiet(x):
-        level = _solve(xp, detach(z), detach(e))
+        level = _solve(xp, held(z), held(e))
         # the last step once more, with a derivative: it is that of the solution, because it ends there
         p, total, slope = _entries(xp, z, e, level)
         step = _newton_step(xp, e, total, slope)
         # beyond alpha = 2 the slope at the edge of the support may be infinite: of the step the derivative alone
-        step = xp.where(e > 1, step - detach(step), step)
+        step = xp.where(e > 1, step - held(step), step)
         p = _entries(xp, z, e, level + step)[0]
     return xp.astype(xp.where(xp.isnan(z) | xp.isnan(e), math.nan, p), x.dtype)
 
@@ -40,18 +39,17 @@ def _solve(xp: Any, z: Any, e: Any) -> Any:
     """Return l of each row, to rounding: Newton's method from l = 0, bisection where that leaves its bracket."""
     low = xp.zeros_like(e)
     high = xp.full_like(e, math.log(z.shape[-1]) if z.shape[-1] > 1 else 0.0)
-    level = low
-    for count in range(_MOST_STEPS):
+
+    def step(count: Any, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        low, high, level = state
         _, total, slope = _entries(xp, z, e, level)
         low, high = xp.where(total >= 1, level, low), xp.where(total <= 1, level, high)
         new = level + _newton_step(xp, e, total, slope)
         # beyond alpha = 2 the sum is not convex: every third step halves the bracket
         outside = (new < low) | (new > high) | ((e > 1) & (count % 3 == 2))
-        new = xp.where(outside, (low + high) / 2, new)
-        if not is_lazy(new) and bool(xp.all(~(xp.abs(new - level) > 1e-16 * (1 + level)))):
-            return new
-        level = new
-    return level
+        return low, high, xp.where(outside, (low + high) / 2, new)
+
+    return iterate(xp, step, (low, high, low), _MOST_STEPS, lambda old, new: ~(xp.abs(new - old) > 1e-16 * (1 + old)))
 
 
 def _newton_step(xp: Any, e: Any, total: Any, slope: Any) -> Any:

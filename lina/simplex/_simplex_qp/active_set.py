@@ -10,6 +10,9 @@ from lina.simplex._simplex_qp.quadratic import Dense, Factored, Solver
 
 _FACES = 30
 
+# A minimiser whose sum misses the radius by more is that of a block which is singular for all that can be computed.
+_OFF = 1e-12
+
 # Below this size the threads of BLAS can wait for each other far longer than a factor takes.
 SERIAL = 1500
 
@@ -43,6 +46,8 @@ def _pivot(q: Dense | Factored, x: np.ndarray, radius: float, faces: int) -> Fac
         if solve is None:
             return found
         y, level = minimise(solve, -q.c[face], radius)
+        if not abs(float(np.sum(y)) - radius) <= _OFF * radius:  # nearly singular, or beyond the range
+            return found
         if np.any(y <= 0):
             face = face[y > 0] if np.any(y > 0) else face[:1]
             continue
@@ -62,11 +67,12 @@ def _pivot(q: Dense | Factored, x: np.ndarray, radius: float, faces: int) -> Fac
 
 def minimise(solve: Solver, b: np.ndarray, total: float) -> tuple[np.ndarray, float]:
     """Return y of sum ``total`` and the level with H y = b + level."""
-    both = solve(np.stack([b, np.ones_like(b)], axis=1))
-    level = (total - np.sum(both[:, 0])) / np.sum(both[:, 1])
-    y = both[:, 0] + level * both[:, 1]
-    # where H is nearly singular the sum has lost digits
-    return y + (total - np.sum(y)) / np.sum(both[:, 1]) * both[:, 1], float(level)
+    with np.errstate(over="ignore", invalid="ignore"):
+        both = solve(np.stack([b, np.ones_like(b)], axis=1))
+        level = (total - np.sum(both[:, 0])) / np.sum(both[:, 1])
+        y = both[:, 0] + level * both[:, 1]
+        # where H is nearly singular the sum has lost digits
+        return y + (total - np.sum(y)) / np.sum(both[:, 1]) * both[:, 1], float(level)
 
 
 def _cheaper(q: Dense | Factored, g: np.ndarray, level: float, x: np.ndarray) -> np.ndarray:
@@ -84,9 +90,9 @@ def _refined(q: Dense | Factored, solve: Solver, face: np.ndarray, found: Face, 
     d, _ = minimise(solve, -g[face], radius - float(np.sum(x)))
     better = x.copy()
     better[face] += d
-    if np.any(better[face] <= 0):
+    if not (np.all(better[face] > 0) and abs(float(np.sum(better)) - radius) <= _OFF * radius):
         return found
     gradient = q.product(better) + q.c
-    if np.ptp(gradient[face]) >= np.ptp(g[face]):
+    if not np.ptp(gradient[face]) < np.ptp(g[face]):
         return found
     return found._replace(x=better, gradient=gradient)

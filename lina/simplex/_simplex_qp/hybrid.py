@@ -125,7 +125,8 @@ def _truncated(best: Visit, radius: float) -> np.ndarray:
     """Return the point without the entries that are small beside their reduced costs, both on their own scales."""
     z = best.parts.reduced_costs
     x = np.where(best.x * np.max(z) >= z * np.max(best.x), best.x, 0.0)
-    return x * (radius / float(np.sum(x)))
+    total = float(np.sum(x))
+    return x * (radius / total) if total > 0 else best.x  # reduced costs out of range leave nothing
 
 
 def _vertex(problem: Problem) -> np.ndarray:

@@ -32,6 +32,8 @@ def interior_point(q: Dense | Factored, radius: float, start: np.ndarray | None 
         if solve is None:
             return
         direction = _newton(solve, g - level - z, radius - float(np.sum(x)))
+        if direction is None:
+            return
         dx, dz, _ = direction(x * z, x, z)
         mean = float(x @ z) / n
         if mean * n <= ENOUGH * float(np.abs(g) @ x):
@@ -51,13 +53,16 @@ def interior_point(q: Dense | Factored, radius: float, start: np.ndarray | None 
 Direction = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, float]]
 
 
-def _newton(solve: Solver, dual: np.ndarray, primal: float) -> Direction:
-    """Return the map from the residual of x z to the Newton direction (dx, dz, change of the multiplier)."""
+def _newton(solve: Solver, dual: np.ndarray, primal: float) -> Direction | None:
+    """Return the map from the residual of x z to the direction (dx, dz, change of the multiplier), or None for none."""
     ones = solve(np.ones_like(dual))
+    total = float(np.sum(ones))
+    if not 0 < total < np.inf:  # beyond the range
+        return None
 
     def direction(product: np.ndarray, x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         free = solve(-dual - product / x)
-        change = (primal - float(np.sum(free))) / float(np.sum(ones))
+        change = (primal - float(np.sum(free))) / total
         dx = free + change * ones
         return dx, -(product + z * dx) / x, change
 

@@ -183,7 +183,7 @@ def characteristic_polynomial(A: Any) -> Any:
     refuse_followed("characteristic_polynomial", A=A)
     values = to_numpy(A)
     wide = values.astype(np.result_type(values, np.float64))
-    scale = float(np.max(np.abs(wide)))
+    scale = float(np.max(np.abs(wide), initial=0.0))
     factor = 2.0 ** np.floor(np.log2(scale)) if scale > 0 else 1.0
     out = np.empty(values.shape[:-1], dtype=np.complex128)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):

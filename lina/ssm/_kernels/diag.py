@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, conjugate, is_lazy, kernel_of_tensors
+from lina._core.array import check_option, conjugate, is_lazy, kernel_of_tensors, on_cluster
 from lina.ssm._discretize import _complex_expm1
 from lina.ssm._kernels.cotangents import open_cotangent, summed_to
 from lina.ssm._kernels.dplr_parts import check_length
@@ -83,8 +83,8 @@ def kernel_diag(Lambda: Any, B: Any, C: Any, dt: Any, L: int, method: str = "zoh
     >>> kernel_diag([0.0], [1.0], [0.5], 0.1, 3)  # an integrator
     array([0.1, 0.1, 0.1])
     """
-    run = kernel_of_tensors("kernel_diag", Lambda, B, C) or diag_taps
-    return run(Lambda, B, C, dt, L, method, unstable)
+    own = kernel_of_tensors("kernel_diag", Lambda, B, C) or on_cluster("kernel_diag", Lambda, B, C, dt)
+    return (own or diag_taps)(Lambda, B, C, dt, L, method, unstable)
 
 
 def diag_taps(Lambda: Any, B: Any, C: Any, dt: Any, L: int, method: str, unstable: str) -> Any:

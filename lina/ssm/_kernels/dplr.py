@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import kernel_of_tensors, real_dtype, where_is
+from lina._core.array import kernel_of_tensors, on_cluster, real_dtype, where_is
 from lina._core.kernels import kernel
 from lina._core.threads import get_threads
 from lina.ssm._kernels.circle import Circle, blocks_of_points, constant, taps_from, unit_circle
@@ -102,8 +102,8 @@ def kernel_dplr(Lambda: Any, P: Any, B: Any, C: Any, dt: Any, L: int, *, unstabl
     >>> bool(np.allclose(kernel_dplr(F.Lambda, F.P, F.B, F.B.conj(), 0.1, 3), K[:3]))
     True
     """
-    run = kernel_of_tensors("kernel_dplr", Lambda, P, B, C) or dplr_taps
-    return run(Lambda, P, B, C, dt, L, unstable)
+    own = kernel_of_tensors("kernel_dplr", Lambda, P, B, C) or on_cluster("kernel_dplr", Lambda, P, B, C, dt)
+    return (own or dplr_taps)(Lambda, P, B, C, dt, L, unstable)
 
 
 def dplr_taps(Lambda: Any, P: Any, B: Any, C: Any, dt: Any, L: int, unstable: str) -> Any:
@@ -166,8 +166,9 @@ def kernel_dplr_truncated(Lambda: Any, P: Any, B: Any, C_tilde: Any, dt: Any, L:
     >>> bool(np.allclose(K, kernel_dplr(*parts, [1.0], 0.1, 20)))
     True
     """
-    run = kernel_of_tensors("kernel_dplr_truncated", Lambda, P, B, C_tilde) or truncated_dplr_taps
-    return run(Lambda, P, B, C_tilde, dt, L)
+    name, given = "kernel_dplr_truncated", (Lambda, P, B, C_tilde)
+    own = kernel_of_tensors(name, *given) or on_cluster(name, *given, dt)
+    return (own or truncated_dplr_taps)(Lambda, P, B, C_tilde, dt, L)
 
 
 def truncated_dplr_taps(Lambda: Any, P: Any, B: Any, C_tilde: Any, dt: Any, L: int) -> Any:

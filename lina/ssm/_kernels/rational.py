@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_rank, conjugate, kernel_of_tensors, open_door
+from lina._core.array import check_rank, conjugate, kernel_of_tensors, on_cluster, open_door
 from lina.ssm._fourier import check_entries, check_result, first, product
 from lina.ssm._kernels.cotangents import check_cotangent, summed_to
 from lina.ssm._series import divide, filled
@@ -64,7 +64,8 @@ def kernel_rational(a: Any, b: Any, L: int) -> Any:
     >>> kernel_rational([-1.0, -1.0], [1.0, 0.0], 7)
     array([ 1.,  1.,  2.,  3.,  5.,  8., 13.])
     """
-    return (kernel_of_tensors("kernel_rational", a, b) or rational_taps)(a, b, L)
+    own = kernel_of_tensors("kernel_rational", a, b) or on_cluster("kernel_rational", a, b)
+    return (own or rational_taps)(a, b, L)
 
 
 def rational_taps(a: Any, b: Any, L: int) -> Any:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, check_rank, is_lazy, kernel_of_tensors, to_numpy
+from lina._core.array import check_option, check_rank, is_lazy, kernel_of_tensors, on_cluster, to_numpy
 from lina.ssm._fourier import check_result, forward, inverse
 from lina.ssm._kernels.divide_on_circle import divide_on_circle, has_zero, may_wind, safely_squared
 from lina.ssm._kernels.rational import open_cotangent, open_fraction, returned
@@ -71,8 +71,9 @@ def kernel_rational_truncated(a: Any, b_tilde: Any, L: int, *, unstable: str = "
     >>> kernel_rational_truncated([-0.5], truncated_b([-0.5], [1.0], 3), 3)
     array([1.  , 0.5 , 0.25])
     """
-    run = kernel_of_tensors("kernel_rational_truncated", a, b_tilde) or truncated_rational_taps
-    return run(a, b_tilde, L, unstable)
+    name = "kernel_rational_truncated"
+    own = kernel_of_tensors(name, a, b_tilde) or on_cluster(name, a, b_tilde)
+    return (own or truncated_rational_taps)(a, b_tilde, L, unstable)
 
 
 def truncated_rational_taps(a: Any, b_tilde: Any, L: int, unstable: str) -> Any:
