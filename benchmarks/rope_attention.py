@@ -100,7 +100,7 @@ def definition(kind: str, scaling: RotaryScaling, q: torch.Tensor, k: torch.Tens
     for i in range(n - min(JUDGED, q.shape[2]), n):
         query = torch.complex(*q[:, :, i - n, None].double().chunk(2, -1))
         phases = torch.polar(torch.ones(1, dtype=torch.float64), distances(kind, scaling, i)[:, None] * theta)
-        logits = (query * phases * keys[:, :, : i + 1].conj()).real.sum(-1) / CHANNELS**0.5
+        logits = (query * phases * keys[:, :, : i + 1].conj()).real.sum(-1) / q.shape[-1] ** 0.5
         rows.append((torch.softmax(logits, -1)[..., None] * v[:, :, : i + 1].double()).sum(2))
     return torch.stack(rows, 2).numpy()
 

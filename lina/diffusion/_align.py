@@ -201,7 +201,7 @@ def rho(schedule: Schedule, t: Any, gain: float) -> Any:
     return on_host(ratio, t, "t")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Shifted(Schedule):
     """lambda of another schedule + offset + slope t, with a slope that is not positive."""
 
@@ -212,6 +212,10 @@ class _Shifted(Schedule):
     @property
     def kind(self) -> str:  # type: ignore[override]
         return self.base.kind
+
+    def _described(self) -> str:
+        at_noise = f" and {self.offset + self.slope:.4g} at the noise" if self.slope else ""
+        return f"{self.base._described()}, shifted by {self.offset:.4g}{' at the data' * bool(at_noise)}{at_noise}"
 
     def _logsnr(self, t: np.ndarray) -> np.ndarray:
         return self.base._logsnr(t) + (self.offset + self.slope * t)

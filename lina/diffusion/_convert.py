@@ -61,6 +61,18 @@ def convert(prediction: Any, x: Any, alpha: Any, sigma: Any, source: str, target
     return spread(of_x, x) * x + spread(of_prediction, x) * prediction
 
 
+def prediction_of(model: Any, given: str | None) -> str:
+    """Return what a model predicts: what is given, else its attribute ``prediction``, else "eps"."""
+    own = getattr(model, "prediction", None)
+    known = isinstance(own, str) and own in PREDICTIONS
+    if given is None:
+        return str(own) if known else "eps"
+    check_option(given, PREDICTIONS, "prediction")
+    if known and own != given:
+        raise ValueError(f'prediction must be that of the model, whose attribute says "{own}", got "{given}"')
+    return given
+
+
 def factors(alpha: Any, sigma: Any, source: str, target: str) -> tuple[Any, Any]:
     """Return the factors of x and of the prediction in the conversion, float64 in the shape of alpha and sigma.
 

@@ -17,7 +17,7 @@ from lina._core.array import (
 )
 from lina._core.kernels import kernel
 from lina.diffusion._align import match_time, rho
-from lina.diffusion._convert import PREDICTIONS
+from lina.diffusion._convert import prediction_of
 from lina.diffusion._per_sample import per_sample, spread
 from lina.diffusion._resample import avg_pool, check_divisible, dct_downsample, dct_upsample, gain_of, nearest_upsample
 from lina.diffusion._schedule import Schedule, check_schedule
@@ -33,7 +33,7 @@ def upsample_guidance(
     scale: float | Sequence[float],
     w: float | Callable[[Any], Any] = 0.2,
     eta: float = 1.0,
-    prediction: str = "eps",
+    prediction: str | None = None,
     resample: str = "box",
     *,
     beyond: str = "end",
@@ -62,11 +62,12 @@ def upsample_guidance(
         numbers for "box".
     w : float or callable
         Weight: at 0 the rule is a projection, 0.2 adds contrast, and -1 is the plain model. Or ``w(t)``, a number or
-        one for each sample.
+        one for each sample; t is what the guided model is given, a number of `sample`, of others perhaps a tensor.
     eta : float
         Share of the times, from the noisy end, that are guided: at ``t < 1 - eta`` w is -1, at ``eta`` 0 always.
-    prediction : {"eps", "x0", "v", "flow", "score"}
-        What the model predicts, and the guided one too, as in `convert`.
+    prediction : {"eps", "x0", "v", "flow", "score"}, optional
+        What the model predicts, and the guided one too, as in `convert`. By default what its attribute ``prediction``
+        says, "eps" where it has none.
     resample : {"box", "dct"}
         Blocks as in `avg_pool`, for models that were trained on images made smaller so; or cosine series as in
         `dct_downsample`, also for scales like 1.5.
@@ -78,7 +79,7 @@ def upsample_guidance(
     -------
     guided : callable
         With the signature and the kind of prediction of ``model``, for any sampler; x and t come first, whatever the
-        model calls them.
+        model calls them. Its attribute ``prediction`` says the kind.
 
     Raises
     ------
@@ -87,7 +88,8 @@ def upsample_guidance(
     GradientError
         If ``t`` or ``w`` is a tensor whose gradient is recorded: only those of ``x`` and of the model's weights pass.
     ValueError
-        If a scale is below 1, ``eta`` not in [0, 1], an option unknown or ``w`` not finite; and from ``guided``, if the
+        If a scale is below 1, ``eta`` not in [0, 1], an option unknown, ``prediction`` not that of
+        the model's attribute, or ``w`` not finite; and from ``guided``, if the
         scales do not divide the axes of ``x``, the model returns another shape, or a time is not finite or, with
         "error", has no tau.
 
@@ -119,7 +121,7 @@ def upsample_guidance(
     if not callable(model):
         raise TypeError(f"model must be callable as model(x, t), got {type(model).__name__}")
     _warn_of_obstacles(model)
-    check_option(prediction, PREDICTIONS, "prediction")
+    kind = prediction_of(model, prediction)
     check_option(resample, ("box", "dct"), "resample")
     check_option(beyond, ("error", "end"), "beyond")
     check_schedule(schedule)
@@ -144,13 +146,14 @@ def upsample_guidance(
         ratio = np.asarray(rho(schedule, time, gain))
         coarse = down(x)
         low = _called(model, _in_dtype_of(x, coarse / spread(ratio, coarse)), tau, *args, **options)
-        of_low, of_x = _correction(prediction, alpha, sigma, ratio, gain)
+        of_low, of_x = _correction(kind, alpha, sigma, ratio, gain)
         with quiet(coarse):
             change = spread(of_low, coarse) * open_door(low=low)[1] - down(plain)
             if np.any(of_x):
                 change = change + spread(of_x, coarse) * coarse
             return _in_dtype_of(_numbers(plain), plain + up(spread(amount, coarse) * change))
 
+    guided.prediction = kind  # type: ignore[attr-defined]  # which samplers and adapters read
     return guided
 
 

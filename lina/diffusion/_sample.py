@@ -1,6 +1,7 @@
 """sample: from noise to data along a schedule, with a model of any library."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,10 +9,12 @@ import numpy as np
 
 from lina._core.array import check_finite, check_option, check_tolerance, dtype_name, is_lazy, open_door
 from lina._core.random import gaussian, generator
-from lina.diffusion._convert import PREDICTIONS, factors
+from lina.diffusion._convert import factors, prediction_of
 from lina.diffusion._schedule import Schedule, check_schedule
 from lina.diffusion._spacings import sampling_times
 from lina.diffusion._steps import METHODS, StepTable, step_table
+
+_MANY = 64  # entries, of which the spread says whether they are noise
 
 
 def sample(
@@ -21,7 +24,7 @@ def sample(
     steps: int | Sequence[float],
     *,
     method: str = "ddim",
-    prediction: str = "eps",
+    prediction: str | None = None,
     spacing: str | None = None,
     to_data: bool = False,
     eta: float = 0.0,
@@ -38,22 +41,25 @@ def sample(
         ``model(x, t)`` returns a prediction of the shape of ``x``; t is a float that falls from 1. A tensor in half
         precision goes to the model in it, a numpy array in single; the steps are taken in float32.
     x : array, shape (batch, ...)
-        Noise of the standard deviation sigma(1) of the schedule: 1 for all kinds but "ve".
+        Noise of the standard deviation sigma(1) of the schedule: 1 for all kinds but "ve", where far less is warned
+        of. With times that start at t < 1: alpha(t) x0 + sigma(t) noise of data x0, to which the result stays near.
     schedule : Schedule
         That of the model's training.
     steps : int or sequence of float
         Number of steps, or the falling times themselves that bound them.
     method : {"ddpm", "ddim", "dpmpp_1s", "dpmpp_2m", "heun", "euler"}
         "ddim" draws no noise at ``eta`` 0, and is then the same as "dpmpp_1s" and as "euler" in sigma / alpha and for
-        flows: of first order. "dpmpp_2m" extrapolates from the step before and "heun" calls the model twice, where
-        sigma / alpha falls by at most a factor of 3: both of second order. "ddpm" draws from the posterior of each
-        step.
-    prediction : {"eps", "x0", "v", "flow", "score"}
-        What the model predicts, as in `convert`. "eps" and "score" need a schedule with a signal at t = 1.
+        flows: of first order. "dpmpp_2m" extrapolates from the step before, to at most twice its length in lambda, and
+        "heun" calls the model twice, where sigma / alpha falls by at most a factor of 3: both of second order. "ddpm"
+        draws from the posterior of each step.
+    prediction : {"eps", "x0", "v", "flow", "score"}, optional
+        What the model predicts, as in `convert`: by default what its attribute ``prediction`` says, "eps" where it has
+        none. "eps" and "score" need a schedule with a signal at t = 1.
     spacing : {"logsnr", "t", "angle", "karras", "trailing"}, optional
         Even steps of lambda, of the time, of the angle atan(sigma / alpha), of (sigma / alpha)^(1 / 7), or of the time
         up to the last one, rounded to the timesteps of a table. Default "logsnr"; where lambda is infinite at an end
-        "t" for flows and "angle" for other kinds.
+        "t" for flows and "angle" for other kinds. In few steps "logsnr" serves structure and details alike, best with
+        "dpmpp_2m"; "angle" and "trailing" give "ddim" and "ddpm" more contrast, and lose fine details.
     to_data : bool
         Whether the last of the steps leads to alpha = 1 and sigma = 0, that is to the model's last x0, from the time 0
         (with "trailing" 1 / steps, with times their last). Otherwise it leads to the time 0, and where the schedule has
@@ -64,11 +70,14 @@ def sample(
         Noise of "ddpm": that of the posterior for known data, or for data that are noise themselves; none in the last
         step of "large".
     clip : float or (float, float), optional
-        Limits of x0, those of the data (a number c for -c and c). The noise then follows from the clipped x0.
+        Limits of x0, those of the data (a number c for -c and c). The noise then follows from the clipped x0, as in
+        diffusers with ``use_clipped_model_output=True``, which is not its default.
     rng : int, numpy.random.Generator, optional
-        For "ddpm" and ``eta``.
+        For "ddpm" and ``eta``. It is drawn from on the host, so that a generator of torch is none: its
+        ``initial_seed()`` is an int.
     callback : callable, optional
-        ``callback(k, t, x)`` after step k = 0, 1, ..., which has reached the time t with the sample x.
+        ``callback(k, t, x)`` after step k = 0, 1, ..., which has reached the time t with the sample x. What it returns
+        is not looked at; where it changes x in place, the next step begins with that.
 
     Returns
     -------
@@ -81,7 +90,8 @@ def sample(
         If ``model`` is not callable, or returns no array or complex numbers for real ones; an option has another type.
     ValueError
         If ``x`` is not finite; the model returns another shape; times are not in [0, 1] or do not fall; a method,
-        prediction or spacing is unknown or does not fit the schedule; there are no steps.
+        prediction or spacing is unknown or does not fit the schedule, or the prediction not the model's attribute;
+        there are no steps.
 
     Notes
     -----
@@ -111,7 +121,7 @@ def sample(
     if not callable(model):
         raise TypeError(f"model must be callable as model(x, t), got {type(model).__name__}")
     check_schedule(schedule)
-    check_option(prediction, PREDICTIONS, "prediction")
+    kind = prediction_of(model, prediction)
     amount = _checked_method(method, eta, variance)
     given = None if isinstance(x, np.ndarray) else getattr(x, "dtype", None)
     xp, x = open_door(min_ndim=1, x=x)
@@ -122,12 +132,13 @@ def sample(
     if dtype_name(x).startswith("complex") and (limits or amount or method == "ddpm"):
         raise TypeError(f"x must be real for noise and clipping, got dtype {dtype_name(x)}")
     times = sampling_times(schedule, steps, spacing, to_data)
+    _warn_of_little_noise(xp, x, schedule, times[:1])
     to_data = to_data and bool(schedule._alpha_sigma(times[-1:])[1] > 0)  # without noise x is the data already
     table = step_table(schedule, times, method, amount, variance, to_data)
     draws = generator(rng)
     ends = [*times.tolist(), 0.0]
     found = x
-    for k, found in enumerate(_steps(xp, model, x, times.tolist(), table, prediction, limits, draws)):
+    for k, found in enumerate(_steps(xp, model, x, times.tolist(), table, kind, limits, draws)):
         if callback is not None:
             callback(k, ends[k + 1], found)
     return found
@@ -209,6 +220,17 @@ def _check_start(xp: Any, x: Any) -> None:
         total = xp.sum(x)
     if is_lazy(total) or not bool(xp.isfinite(total)):
         check_finite(xp, x, "x")
+
+
+def _warn_of_little_noise(xp: Any, x: Any, schedule: Schedule, start: np.ndarray) -> None:
+    """Warn where ``x`` is no noise of the schedule: forgotten, its factor gives samples without content, silently."""
+    if schedule.kind != "ve" or math.prod(x.shape) < _MANY or is_lazy(x):
+        return
+    sigma = float(schedule._alpha_sigma(start)[1][0])
+    found = math.sqrt(float(xp.mean(xp.abs(x) ** 2)))
+    if found < sigma / 10:
+        wanted = f"the standard deviation of its noise, {sigma:.4g} at t = {start[0]:g}"
+        warnings.warn(f"x should have at least {wanted}, got {found:.3g}", UserWarning, stacklevel=3)
 
 
 def _checked_method(method: str, eta: float, variance: str) -> float:

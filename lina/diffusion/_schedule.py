@@ -9,7 +9,8 @@ import numpy as np
 from lina._core.array import check_finite, dtype_name, from_numpy
 from lina.diffusion._per_sample import host_numbers
 
-_ROUNDING = {"float32": 2.0**-22, "float16": 2.0**-9, "bfloat16": 2.0**-6}  # of a lambda that was float64
+_ROUNDING = {"float16": 2.0**-9, "bfloat16": 2.0**-6}  # of a lambda that was float64
+_OF_SINGLE = 2.0**-21  # also of one in double precision: it may be that of a sigma which was rounded
 
 
 class Schedule(ABC):
@@ -39,9 +40,10 @@ class Schedule(ABC):
     def time_of(self, logsnr: Any) -> Any:
         """Return the times with these lambda, the inverse of `logsnr`.
 
-        Raises ValueError for lambda beyond those of the times 0 and 1 (by more than its dtype rounds), and for NaN.
+        Raises ValueError for lambda beyond those of the times 0 and 1, and for NaN. What lies beyond by no more than
+        its dtype rounds, or than alpha and sigma in single precision do, is of the end.
         """
-        relative = _ROUNDING.get(dtype_name(logsnr), 1e-12) if hasattr(logsnr, "dtype") else 1e-12
+        relative = _ROUNDING.get(dtype_name(logsnr), _OF_SINGLE) if hasattr(logsnr, "dtype") else _OF_SINGLE
         return on_host(lambda values: self._checked_time_of(values, relative), logsnr, "logsnr")
 
     def alpha_sigma(self, t: Any) -> tuple[Any, Any]:
@@ -62,12 +64,20 @@ class Schedule(ABC):
         if np.any(wrong):
             found = values[wrong].flat[0]
             raise ValueError(
-                f"logsnr must be in [{least:.6g}, {largest:.6g}], the range of the schedule, got {found:g}"
+                f"logsnr must be in [{least:.9g}, {largest:.9g}], the range of the schedule, got {found:.9g}"
             )
         return np.clip(self._time_of(np.clip(values, least, largest)), 0.0, 1.0)
 
     def _alpha_sigma(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return alpha_sigma_of(self.kind, self._logsnr(t))
+
+    def __repr__(self) -> str:
+        least, largest = self.range
+        return f"<Schedule {self._described()}: {self.kind}, lambda from {largest:.4g} (t = 0) to {least:.4g} (t = 1)>"
+
+    def _described(self) -> str:
+        """Return the function that makes the schedule, and what has been done to it."""
+        return type(self).__name__
 
     @abstractmethod
     def _logsnr(self, t: np.ndarray) -> np.ndarray:

@@ -226,8 +226,11 @@ def discrete(alphas_cumprod: Any) -> "Table":
     return Table(np.log(squares) - np.log1p(-squares))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Cosine(Schedule):
+    def _described(self) -> str:
+        return "cosine"
+
     def _logsnr(self, t: np.ndarray) -> np.ndarray:
         # each half by the angle to its own end, which has all its digits
         angle = np.pi / 2 * np.minimum(t, 1 - t)
@@ -239,9 +242,12 @@ class _Cosine(Schedule):
         return np.where(logsnr >= 0, near, 1 - near)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _NicholCosine(Schedule):
     offset: float
+
+    def _described(self) -> str:
+        return f"nichol_cosine({self.offset:g})"
 
     def _logsnr(self, t: np.ndarray) -> np.ndarray:
         # f(0) - f(t) as a product of sines, not as a difference
@@ -257,10 +263,13 @@ class _NicholCosine(Schedule):
         return (np.arctan2(np.hypot(np.sin(start), sigma), alpha) - start) / rate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _VpLinear(Schedule):
     beta_min: float
     beta_max: float
+
+    def _described(self) -> str:
+        return f"vp_linear({self.beta_min:g}, {self.beta_max:g})"
 
     def _logsnr(self, t: np.ndarray) -> np.ndarray:
         decay = t * (self.beta_min + (self.beta_max - self.beta_min) * t / 2)
@@ -273,12 +282,15 @@ class _VpLinear(Schedule):
         return 2 * decay / (self.beta_min + root)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Edm(Schedule):
     sigma_min: float
     sigma_max: float
     rho: float
     kind = "ve"
+
+    def _described(self) -> str:
+        return f"edm({self.sigma_min:g}, {self.sigma_max:g}, {self.rho:g})"
 
     def _logsnr(self, t: np.ndarray) -> np.ndarray:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
@@ -289,12 +301,15 @@ class _Edm(Schedule):
         return (np.exp(-logsnr / (2 * self.rho)) - low) / (high - low)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Flow(Schedule):
     kind = "flow"
 
     def _alpha_sigma(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return 1 - t, t
+
+    def _described(self) -> str:
+        return "flow"
 
     def _logsnr(self, t: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore"):
@@ -304,7 +319,7 @@ class _Flow(Schedule):
         return np.exp(-np.logaddexp(0.0, logsnr / 2))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Table(Schedule):
     """The schedule of `discrete`, which also knows its timesteps."""
 
@@ -313,6 +328,9 @@ class Table(Schedule):
     def timestep(self, t: Any) -> Any:
         """Return the timesteps, from 0 to N - 1 and not rounded, of times in [0, 1]; errors as in `logsnr`."""
         return on_host(lambda times: check_times(times) * (len(self.entries) - 1), t, "t")
+
+    def _described(self) -> str:
+        return f"discrete with {len(self.entries)} timesteps"
 
     def _logsnr(self, t: np.ndarray) -> np.ndarray:
         return np.interp(t, self._times, self.entries)
@@ -341,7 +359,7 @@ def clipped(schedule: Schedule, clip: Any) -> Schedule:
     return _Clipped(schedule, low, high)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Clipped(Schedule):
     """The angle atan(sigma / alpha), mapped affinely onto that of the lambda from ``low`` to ``high``."""
 
@@ -352,6 +370,9 @@ class _Clipped(Schedule):
     @property
     def kind(self) -> str:  # type: ignore[override]
         return self.base.kind
+
+    def _described(self) -> str:
+        return f"{self.base._described()}, clipped"
 
     def _logsnr(self, t: np.ndarray) -> np.ndarray:
         return self._remapped(self.base._logsnr(t), self.base.range, (self.low, self.high))

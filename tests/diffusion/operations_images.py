@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import open_door
+from lina._core.array import is_lazy, open_door
 from lina.diffusion import avg_pool, dct_downsample, dct_upsample, multiscale_mse, nearest_upsample
 from lina.diffusion.metrics import (
     frechet_distance,
@@ -51,6 +51,8 @@ def unit(x: Any) -> Any:
     try:
         xp, found = open_door(min_ndim=2, x=x)
         largest = xp.max(xp.abs(found))
+        if is_lazy(largest):
+            return found / largest
         return found / largest if xp.isfinite(largest) and largest > 0 else x
     except (TypeError, ValueError):
         return x

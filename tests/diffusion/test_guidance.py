@@ -16,6 +16,7 @@ from lina.diffusion import (
     match_time,
     nearest_upsample,
     rho,
+    sample,
     upsample_guidance,
 )
 from tests.reference.diffusion_images import guided_x0
@@ -207,6 +208,24 @@ def test_a_weight_that_depends_on_the_time_is_asked_at_each_call():
     np.testing.assert_allclose(guided(x, 0.75), constant(x, 0.75), rtol=1e-14)
     np.testing.assert_array_equal(guided(x, 0.0), model(x, 0.0))
     assert asked == [0.75, 0.0]
+
+
+def test_a_guided_model_predicts_what_its_model_says_and_says_it():
+    def model(x, t):
+        return np.tanh(x) + t
+
+    x = images(2, 1, 4, 4)
+    model.prediction = "v"
+    guided = upsample_guidance(model, cosine(), 2)
+    assert guided.prediction == "v"
+    expected = upsample_guidance(lambda x, t: model(x, t), cosine(), 2, prediction="v")(x, 0.4)
+    np.testing.assert_array_equal(guided(x, 0.4), expected)
+    np.testing.assert_array_equal(
+        sample(guided, x, cosine(), 3), sample(lambda x, t: guided(x, t), x, cosine(), 3, prediction="v")
+    )
+    assert upsample_guidance(lambda x, t: x, cosine(), 2).prediction == "eps"
+    with pytest.raises(ValueError, match='prediction must be that of the model, whose attribute says "v", got "eps"'):
+        upsample_guidance(model, cosine(), 2, prediction="eps")
 
 
 def test_conditions_reach_both_calls():

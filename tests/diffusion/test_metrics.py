@@ -201,6 +201,30 @@ def test_real_samples_reach_their_own_floor():
         assert abs(m.value - m.floor) < 5 * (m.spread + m.floor_spread), name
 
 
+@pytest.mark.parametrize(("count", "held_out"), [(100, None), (100, 70), (100, 40), (600, None)])
+def test_the_spread_is_that_of_generated_samples_of_this_number(count, held_out):
+    real = features(500, 6)
+    sets = [features(count, 6, seed=1 + s, scale=0.8) for s in range(16)]
+    reports = [compare(real, fake, held_out=held_out, splits=6, rng=s) for s, fake in enumerate(sets)]
+    for name in ("Frechet distance", "sliced Wasserstein", "precision", "recall", "KID"):
+        # one split of each: a mean over splits of a large set scatters less than one set of that size
+        values = [
+            compare(real, fake, held_out=held_out, splits=1, rng=s).metrics[name].value for s, fake in enumerate(sets)
+        ]
+        stated = np.sqrt(np.mean([report.metrics[name].spread ** 2 for report in reports]))
+        assert 0.6 < stated / np.std(values, ddof=1) < 2.2, name
+
+
+def test_no_deviation_is_printed_where_none_was_measured_nor_rounding_in_its_place():
+    real, fake = features(300, 4), features(7, 4, seed=1, scale=3)
+    assert str(compare(real, fake, rng=0)).count("+-") == 1 + 5  # the heading, and the floors
+    assert np.isnan(compare(real, fake, rng=0).metrics["KID"].spread)
+    assert "+-" not in str(compare(real, features(100, 4, seed=1), splits=1, rng=0))
+    copies = compare(real, np.tile(features(1, 4, seed=2), (160, 1)), rng=0)
+    for m in copies.metrics.values():
+        assert m.spread == 0 or m.spread > 1e-12
+
+
 def test_the_floor_has_the_size_of_the_generated_sample():
     real, fake = features(2000, 16), features(40, 16, seed=1)
     report = compare(real, fake, rng=0, splits=4)
@@ -273,6 +297,14 @@ X = features(10, 3)
         ),
         (lambda: compare(X, X, held_out=9), "held_out must be at most 8 for 10 real and 10 generated samples, got 9"),
         (lambda: compare(X, X, splits=0), "splits must be at least 1"),
+        (
+            lambda: compare(X, X[:2]),
+            "k must be below the number of samples in each part, got k = 3 for 2 generated and 2",
+        ),
+        (
+            lambda: compare(X * 1e120, X * 1e120, k=1),
+            "features_real and features_fake must have entries whose distance",
+        ),
         (
             lambda: gaussian_frechet_distance(X[0], np.diag([1.0, -1, 1]), X[0], np.eye(3)),
             "covariance_x must be positive semidefinite, found an eigenvalue -1 of its entries",

@@ -159,10 +159,11 @@ def test_no_step_is_made_from_a_time_without_noise(method, schedule):
     np.testing.assert_array_equal(sample(model, X, schedule, [0.0], to_data=True, **options), X)
 
 
+COSINE = cosine()
 SPACED = [
     (schedule, spacing)
     for schedule, spacings in [
-        (cosine(), ("logsnr", "t", "angle", "karras")),
+        (COSINE, ("logsnr", "t", "angle", "karras")),
         (edm(), ("logsnr", "t", "karras")),
         (vp_linear(), ("t", "angle")),
         (flow(), ("t",)),
@@ -186,6 +187,35 @@ def test_trapezoidal_steps_are_nowhere_worse_than_first_order_ones(schedule, spa
     )
     assert second <= first * (1 + 1e-12)
     assert steps < 50 or second < first
+
+
+@pytest.mark.parametrize(("schedule", "spacing"), SPACED)
+@pytest.mark.parametrize("to_data", [False, True])
+@pytest.mark.parametrize("steps", [5, 10, 18, 50])
+def test_extrapolated_steps_are_nowhere_worse_than_first_order_ones(schedule, spacing, to_data, steps):
+    variance = np.logspace(
+        -1.5, 0.7, 25
+    )  # where the last steps of some spacings are ten times longer than those before
+    kind = "v" if np.isinf(schedule.range[0]) else "x0"
+    (a, s), (b, r) = schedule.alpha_sigma(1.0), (1.0, 0.0) if to_data else schedule.alpha_sigma(0.0)
+    true = np.sqrt((b**2 * variance + r**2) / (a**2 * variance + s**2))
+    model, x = gaussian(schedule, kind, variance), np.ones((1, 25))
+    options = {"prediction": kind, "spacing": spacing, "to_data": to_data}
+    first, second = (
+        np.abs(sample(model, x, schedule, steps, method=method, **options) / true - 1).max()
+        for method in ("ddim", "dpmpp_2m")
+    )
+    assert second <= first * (1 + 1e-12)
+    if steps == 50 and spacing == "t" and schedule is COSINE:
+        assert second < 0.15 * first
+
+
+@pytest.mark.parametrize(("steps", "least", "largest"), [(5, 0.39, 0.45), (10, 0.47, 0.53), (20, 0.49, 0.51)])
+@pytest.mark.parametrize("spacing", ["t", "angle"])
+def test_a_long_last_step_does_not_overshoot(spacing, steps, least, largest):
+    x = np.linspace(-2, 2, 41)[:, None]
+    found = sample(gaussian(COSINE, "v", 0.25), x, COSINE, steps, method="dpmpp_2m", prediction="v", spacing=spacing)
+    assert least < found.std() / x.std() < largest  # that of the data is 0.5
 
 
 @pytest.mark.parametrize("schedule", [vp_linear(), nichol_cosine()])
@@ -278,6 +308,79 @@ def test_the_callback_sees_every_step():
     assert seen[0][1] > seen[1][1] > 0
     np.testing.assert_array_equal(seen[-1][2], result)
     assert not np.array_equal(seen[0][2], seen[1][2])  # no buffer that is used again
+
+
+@pytest.mark.parametrize("method", ["ddim", "dpmpp_2m", "heun"])
+def test_a_callback_may_change_the_sample_that_the_next_step_begins_with(method):
+    seen = []
+
+    def model(x, t):
+        seen.append(x.copy())
+        return gaussian(cosine())(x, t)
+
+    def half(k, t, x):
+        x[: len(x) // 2] = 7.0
+        return np.zeros_like(x)  # which is not looked at
+
+    found = sample(model, X, cosine(), 5, method=method, spacing="t", callback=half)
+    plain = sample(gaussian(cosine()), X, cosine(), 5, method=method, spacing="t")
+    starts = seen[1:] if method != "heun" else []  # heun also calls it within a step
+    assert all(np.all(x[:2] == 7.0) for x in starts)
+    np.testing.assert_array_equal(found[:2], 7.0)
+    np.testing.assert_array_equal(found[2:], plain[2:])
+
+
+def test_times_that_start_below_one_stay_near_the_data_that_were_noised():
+    schedule, model = cosine(), gaussian(cosine(), variance=0.5)
+    data = np.random.default_rng(0).standard_normal((400, 1)) * np.sqrt(0.5)
+    noise = np.random.default_rng(1).standard_normal(data.shape)
+    for start in (0.9, 0.6, 0.3):
+        alpha, sigma = schedule.alpha_sigma(start)
+        x = alpha * data + sigma * noise
+        found = sample(model, x, schedule, np.linspace(start, 0, 80), method="dpmpp_2m")
+        np.testing.assert_allclose(found.std(), data.std(), rtol=0.1)
+        expected = alpha * np.sqrt(0.5) / np.hypot(alpha * np.sqrt(0.5), sigma)  # 0.11, 0.46 and 0.81
+        np.testing.assert_allclose(np.corrcoef(found[:, 0], data[:, 0])[0, 1], expected, atol=0.1)
+
+
+class Predicts:
+    """A model that says what it predicts."""
+
+    def __init__(self, kind, schedule):
+        self.prediction, self.model = kind, gaussian(schedule, kind)
+
+    def __call__(self, x, t):
+        return self.model(x, t)
+
+
+@pytest.mark.parametrize("kind", ["eps", "x0", "v", "flow", "score"])
+def test_the_prediction_is_that_which_the_model_says(kind):
+    schedule = cosine((-8, 8))
+    expected = sample(gaussian(schedule, kind), X, schedule, 6, prediction=kind)
+    np.testing.assert_array_equal(sample(Predicts(kind, schedule), X, schedule, 6), expected)
+    np.testing.assert_array_equal(sample(Predicts(kind, schedule), X, schedule, 6, prediction=kind), expected)
+    other = "v" if kind == "eps" else "eps"
+    with pytest.raises(ValueError, match=f'must be that of the model, whose attribute says "{kind}", got "{other}"'):
+        sample(Predicts(kind, schedule), X, schedule, 6, prediction=other)
+
+
+def test_an_attribute_of_another_meaning_says_nothing_of_the_prediction():
+    model = Predicts("eps", cosine())
+    expected = sample(model, X, cosine(), 3)
+    model.prediction = X  # as a layer of that name may be
+    np.testing.assert_array_equal(sample(model, X, cosine(), 3), expected)
+
+
+def test_noise_without_the_factor_of_its_schedule_is_warned_of():
+    schedule, x = edm(), np.random.default_rng(0).standard_normal((4, 30))
+    model = gaussian(schedule, "x0", variance=1.0)
+    with pytest.warns(
+        UserWarning, match=r"x should have at least the standard deviation of its noise, 80 at t = 1, got"
+    ):
+        sample(model, x, schedule, 5, prediction="x0")
+    sample(model, 80 * x, schedule, 5, prediction="x0")  # warnings are errors
+    alpha, sigma = schedule.alpha_sigma(0.4)
+    sample(model, alpha * x + sigma * x[::-1], schedule, np.linspace(0.4, 0, 5), prediction="x0")
 
 
 def test_seeds_repeat_and_the_global_generator_rests():

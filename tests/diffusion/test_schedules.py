@@ -31,6 +31,44 @@ def test_lambda_has_its_digits_also_near_both_ends(name):
     np.testing.assert_allclose(schedule.logsnr(np.array(times)), expected, rtol=4e-15, atol=4e-15)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "text"),
+    [
+        (cosine(), "<Schedule cosine, clipped: vp, lambda from 15 (t = 0) to -15 (t = 1)>"),
+        (flow(), "<Schedule flow: flow, lambda from inf (t = 0) to -inf (t = 1)>"),
+        (edm(), "<Schedule edm(0.002, 80, 7): ve, lambda from 12.43 (t = 0) to -8.764 (t = 1)>"),
+        (discrete([0.9, 0.5]), "<Schedule discrete with 2 timesteps: vp, lambda from 2.197 (t = 0) to 0 (t = 1)>"),
+        (
+            align_snr(vp_linear(), 64, 128),
+            "<Schedule vp_linear(0.1, 20), shifted by -1.386: vp, lambda from inf (t = 0) to -11.44 (t = 1)>",
+        ),
+        (
+            interpolate_shift(nichol_cosine(0.01), 64, 32, 64),
+            "<Schedule nichol_cosine(0.01), shifted by 0 at the data and -1.386 at the noise: "
+            "vp, lambda from inf (t = 0) to -inf (t = 1)>",
+        ),
+    ],
+)
+def test_a_schedule_prints_on_one_line_how_it_was_made_and_where_it_ends(schedule, text):
+    assert repr(schedule) == text
+
+
+def test_lambda_of_a_sigma_that_was_rounded_to_single_precision_is_that_of_the_end():
+    schedule = edm(0.01, 80)
+    for sigma, t in (
+        (np.float32(0.01), 0.0),
+        (np.float32(0.01) * np.float32(1 - 2.0**-23), 0.0),
+        (np.float32(80), 1.0),
+    ):
+        ratio = -2 * np.log(float(sigma))
+        assert schedule.time_of(ratio) == pytest.approx(t, abs=1e-7)
+        assert schedule.time_of(np.float32(ratio)) == pytest.approx(t, abs=1e-6)
+    with pytest.raises(
+        ValueError, match=r"must be in \[-8.76405327, 9.21034037\], the range of the schedule, got 9.21036"
+    ):
+        schedule.time_of(9.21036)
+
+
 @each
 def test_time_of_is_the_inverse_of_logsnr(schedule):
     np.testing.assert_allclose(schedule.time_of(schedule.logsnr(TIMES)), TIMES, rtol=0, atol=1e-14)

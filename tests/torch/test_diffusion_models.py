@@ -88,6 +88,33 @@ def test_a_model_of_lambda_reads_a_shifted_schedule_without_a_change():
     assert not torch.allclose(model(x, t), other(x, t), rtol=1e-4)
 
 
+def test_parameters_of_a_model_of_lambda_are_not_loaded_into_one_of_the_time():
+    of_lambda, of_time = UNet(1, width=8, schedule=cosine()), UNet(1, width=8)
+    with pytest.raises(ValueError, match=r"must be that of a model without schedule, which sees t, got .* lambda"):
+        of_time.load_state_dict(of_lambda.state_dict())
+    with pytest.raises(ValueError, match="must be that of a model with a schedule, which sees lambda, got"):
+        of_lambda.load_state_dict(of_time.state_dict())
+    UNet(1, width=8, schedule=flow()).load_state_dict(of_lambda.state_dict())
+    older = {name: value for name, value in of_time.state_dict().items() if "extra_state" not in name}
+    of_time.load_state_dict(older)  # which does not say what it saw
+
+
+def test_cross_attention_is_no_obstacle():
+    class Attention(nn.Module):
+        def __init__(self, is_cross_attention):
+            super().__init__()
+            self.is_cross_attention, self.to_q = is_cross_attention, nn.Linear(4, 4)
+
+    assert guidance_obstacles(nn.ModuleDict({"attn2": Attention(True)})) == ()
+    assert len(guidance_obstacles(nn.ModuleDict({"attn1": Attention(False), "attn2": Attention(True)}))) == 1
+
+
+def test_a_loss_prints_what_it_is():
+    text = repr(DiffusionLoss(cosine(), "x0", "min_snr", multiscale=(1, 2)))
+    assert "<Schedule cosine, clipped" in text
+    assert "prediction='x0', weight='min_snr', gamma=5, multiscale=(1, 2)" in text
+
+
 def test_an_infinite_lambda_is_a_time_like_others():
     model = stirred(UNet(1, **SMALL, schedule=flow()))
     assert all(model(images(1, 1, 8, 8), t).isfinite().all() for t in (0.0, 1.0))

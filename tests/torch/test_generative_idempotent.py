@@ -204,11 +204,11 @@ class TestLinearizer:
         optimizer = torch.optim.Adam(G.parameters(), lr=1e-2)
         for _ in range(250):
             optimizer.zero_grad()
-            G.negative_log_likelihood(x, thickness=0.3).mean().backward()
+            (G(x) - x).square().mean().backward()
             optimizer.step()
         report = idempotence_report(G, x, x + 0.2 * torch.randn_like(x), noise=0.1)
         assert report.idempotence < 1e-4
-        assert report.reconstruction < 0.1  # of the best line in the plane it is 0.34
+        assert report.reconstruction < 0.06  # of the best line in the plane it is 0.34
         assert not report.collapsed
 
     def test_bad_input_is_named(self):
@@ -223,9 +223,14 @@ class TestLinearizer:
             (lambda: IdempotentLinearizer(flow, 4, 2)(torch.ones(3, 4) / 0), ValueError, "x must be finite"),
             (lambda: IdempotentLinearizer(flow, 4, 2).sample((4,)), ValueError, "shape must be"),
             (
+                lambda: IdempotentLinearizer(flow, 4, 2).sample(5),
+                TypeError,
+                r"shape must be a tuple .* \(5, 4\), got 5",
+            ),
+            (
                 lambda: IdempotentLinearizer(flow, 4, 2).negative_log_likelihood(torch.ones(3, 4), thickness=0),
                 ValueError,
-                "thickness must be positive",
+                "thickness must be finite and positive",
             ),
         ]:
             with pytest.raises(error, match=message):

@@ -1,5 +1,6 @@
 """All metrics of generated samples at once, each beside the floor that real samples have among themselves."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +23,11 @@ class Measured:
 
     Attributes
     ----------
-    value, spread : float
-        Mean and standard deviation over the splits: generated samples against the reference.
-    floor, floor_spread : float
-        The same for real samples that were held out of the reference.
+    value, floor : float
+        Means over the splits: generated samples against the reference, and real samples that were held out of it.
+    spread, floor_spread : float
+        Estimates of their standard deviations over sets of as many samples. nan with one split, or where there are too
+        few generated samples to measure halves of them.
     """
 
     value: float
@@ -54,16 +56,16 @@ class Comparison:
 
     def __str__(self) -> str:
         sizes = f"{self.held_out} generated and {self.held_out} real samples, each against {self.reference} real ones"
-        often = "one split" if self.splits == 1 else f"mean and standard deviation of {self.splits} splits"
+        often = "one split" if self.splits == 1 else f"mean of {self.splits} splits +- standard deviation"
         lines = [f"{sizes}; {often}", f"{'':22}{'generated':>22}{'real (floor)':>22}"]
         for name, m in self.metrics.items():
-            cells = _cell(m.value, m.spread, self.splits), _cell(m.floor, m.floor_spread, self.splits)
+            cells = _cell(m.value, m.spread), _cell(m.floor, m.floor_spread)
             lines.append(f"{name:22}{cells[0]:>22}{cells[1]:>22}")
         return "\n".join(lines)
 
 
-def _cell(value: float, spread: float, splits: int) -> str:
-    return f"{value:.4g}" if splits == 1 else f"{value:.4g} +- {spread:.2g}"
+def _cell(value: float, spread: float) -> str:
+    return f"{value:.4g} +- {spread:.2g}" if math.isfinite(spread) else f"{value:.4g}"
 
 
 def compare(
@@ -113,12 +115,21 @@ def compare(
     TypeError
         If features are complex or of different libraries.
     ValueError
-        If shapes do not fit, an entry is not finite, a number is out of range, or only one of the images is given.
+        If shapes do not fit, an entry is not finite, a number is out of range, there are not more than k samples in a
+        part, or only one of the images is given.
+    OverflowError
+        If a distance is beyond double precision.
 
     Notes
     -----
-    The cost is twice that of the metrics in each split. A fake sample that memorised the reference is beyond the reach
-    of all of them.
+    Splits that all take the same generated samples do not scatter. So where more than half of them are taken, every
+    split measures a random half, too: halves scatter about as sets of the whole size do among each other. Where parts
+    are a share q of the samples, they scatter by sqrt(1 - q) less than independent ones: spreads take it into account.
+    They come from a few splits, are good to a factor of 2 with three of them, and are rather too large where a distance
+    is near its floor.
+
+    The cost is two to three times that of the metrics in each split. A fake sample that memorised the reference is
+    beyond the reach of all of them.
 
     Examples
     --------
@@ -134,47 +145,70 @@ def compare(
     size = check_count(min(m, n // 2) if held_out is None else held_out, "held_out", 2)
     if size > min(m, n - 2):
         raise ValueError(f"held_out must be at most {min(m, n - 2)} for {n} real and {m} generated samples, got {size}")
-    check_count(splits, "splits")
+    count, part = check_count(splits, "splits"), min(size, m // 2)
+    neighbours = _checked_neighbours(k, n, size)
+    if count == 1 or part <= neighbours:
+        part = 0  # nothing to measure a spread by
     pictures = _images(images_real, images_fake, n, m)
     draws, rows = generator(rng), []
     directions = int(draws.integers(2**32))
-    for _ in range(splits):
+    options = {"k": neighbours, "projections": projections, "rng": directions}
+    for _ in range(count):
         order, few = draws.permutation(n), draws.permutation(m)[:size]
-        options = {"k": k, "projections": projections, "rng": directions}
-        reference, others = (
-            _rows(xp, real, order[size:]),
-            [_rows(xp, z, i) for z, i in ((fake, few), (real, order[:size]))],
-        )
-        both = [_measure(reference, other, **options) for other in others]
+        held, halves = order[:size], (few[:part],) if 0 < part < size else ()
+        sets = [("fake", few), ("real", held), *(("fake", half) for half in halves)]
+        reference = _rows(xp, real, order[size:])
+        both = [_measure(reference, _rows(xp, fake if side == "fake" else real, i), **options) for side, i in sets]
         if pictures is not None:
-            target = _spectrum(pictures[0], order[size:])
-            for found, (z, i) in zip(both, ((pictures[1], few), (pictures[0], order[:size])), strict=True):
-                found.update(_spectral_error(_spectrum(z, i), target))
+            target = _spectrum(pictures["real"], order[size:])
+            for row, (side, i) in zip(both, sets, strict=True):
+                row.update(_spectral_error(_spectrum(pictures[side], i), target))
         rows.append(both)
-    return Comparison(n - size, size, splits, {name: _summary(rows, name) for name in rows[0][0]})
+    # n samples scatter like 1 / sqrt(n), and parts of a set of m by sqrt(1 - n / m) less
+    factor = math.sqrt(part / size / (1 - part / m)) if part else math.nan
+    return Comparison(n - size, size, count, {name: _summary(rows, name, factor) for name in rows[0][0]})
+
+
+def _checked_neighbours(k: Any, n: int, size: int) -> int:
+    """Return k, which is below the number of samples of each part."""
+    neighbours = check_count(k, "k")
+    if min(size, n - size) <= neighbours:
+        found = f"{size} generated and {size} held out real samples, and {n - size} in the reference"
+        raise ValueError(f"k must be below the number of samples in each part, got k = {neighbours} for {found}")
+    return neighbours
 
 
 def _measure(reference: Any, other: Any, *, k: int, projections: int, rng: int) -> dict[str, float]:
-    precision, recall = precision_recall(reference, other, k=k)
-    return {
-        "Frechet distance": frechet_distance(reference, other),
-        "KID": kid(reference, other),
-        "sliced Wasserstein": sliced_wasserstein(reference, other, projections=projections, rng=rng),
-        "precision": precision,
-        "recall": recall,
-    }
+    try:
+        precision, recall = precision_recall(reference, other, k=k)
+        return {
+            "Frechet distance": frechet_distance(reference, other),
+            "KID": kid(reference, other),
+            "sliced Wasserstein": sliced_wasserstein(reference, other, projections=projections, rng=rng),
+            "precision": precision,
+            "recall": recall,
+        }
+    except OverflowError:
+        wanted = "entries whose distance is a finite number, found larger ones"
+        raise OverflowError(f"features_real and features_fake must have {wanted}") from None
 
 
-def _summary(rows: list[list[dict[str, float]]], name: str) -> Measured:
-    values, floors = ([pair[side][name] for pair in rows] for side in (0, 1))
-    return Measured(*(float(f(v)) for v in (values, floors) for f in (np.mean, np.std)))
+def _summary(rows: list[list[dict[str, float]]], name: str, factor: float) -> Measured:
+    """Return means over the splits, and the deviations of the last set of generated samples and of the real ones."""
+    table = np.array([[found[name] for found in row] for row in rows])
+    deviations = np.full(table.shape[1], math.nan)
+    if len(table) > 1:
+        deviations = np.std(table - table[0], axis=0, ddof=1)  # of equal values exactly 0
+    value, floor = table.mean(axis=0)[:2]
+    scattered = 2 if table.shape[1] > 2 else 0
+    return Measured(float(value), float(factor * deviations[scattered]), float(floor), float(deviations[1]))
 
 
 def _rows(xp: Any, x: Any, chosen: np.ndarray) -> Any:
     return xp.take(x, xp.asarray(chosen, device=where_is(x)), axis=0)
 
 
-def _images(images_real: Any, images_fake: Any, n: int, m: int) -> tuple[Any, Any] | None:
+def _images(images_real: Any, images_fake: Any, n: int, m: int) -> dict[str, Any] | None:
     if images_real is None and images_fake is None:
         return None
     if images_real is None or images_fake is None:
@@ -185,7 +219,7 @@ def _images(images_real: Any, images_fake: Any, n: int, m: int) -> tuple[Any, An
         if images.shape[0] != count or images.shape[1:] != real.shape[1:]:
             wanted = (count, *real.shape[1:])
             raise ValueError(f"{name} must have the shape {wanted}, got {tuple(images.shape)}")
-    return real, fake
+    return {"real": real, "fake": fake}
 
 
 def _spectrum(images: Any, chosen: np.ndarray) -> np.ndarray:

@@ -49,7 +49,9 @@ class AxialRotation:
     def __init__(self, scalings: tuple[Any, Any], grid: tuple[int, int]):
         self.scalings, self.grid, self.positions = scalings, grid, grid_positions(*grid)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # frequencies are computed on the host
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return rows x (batch, heads, cells, head_dim), rotated."""
         where = torch.from_numpy(self.positions).to(x.device)
-        return rotate_axial(x, where, self.scalings, lengths=self.grid)
+        # cosines of half precision are single, and attention wants queries of the dtype of the values
+        return rotate_axial(x, where, self.scalings, lengths=self.grid).to(x.dtype)

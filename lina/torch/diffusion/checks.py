@@ -1,8 +1,11 @@
 """What the networks check of images."""
 
-from typing import Any
+import copy
+from typing import Any, TypeVar
 
 import torch
+
+_Module = TypeVar("_Module", bound=torch.nn.Module)
 
 
 def check_images(x: Any, channels: int, parameter: torch.Tensor, multiple: tuple[int, int]) -> None:
@@ -23,3 +26,12 @@ def check_module(model: Any, name: str) -> None:
     """Raise TypeError unless a model is a module of torch."""
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"{name} must be a torch module, got {type(model).__name__}")
+
+
+def copied(model: _Module) -> _Module:
+    """Return a copy of a model; raise TypeError where it holds tensors of a graph, which torch does not copy."""
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError as error:
+        old = "the old nn.utils.weight_norm and spectral_norm keep one: use those of nn.utils.parametrizations"
+        raise TypeError(f"model must be one that copies, without computed tensors as attributes ({old})") from error

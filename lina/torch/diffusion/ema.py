@@ -2,14 +2,13 @@
 
 from __future__ import annotations  # as text: the documentation is built without torch
 
-import copy
 from typing import Any
 
 import torch
 from torch import nn
 
 from lina.hippo._measures import check_number
-from lina.torch.diffusion.checks import check_module
+from lina.torch.diffusion.checks import check_module, copied
 
 
 class EMA(nn.Module):
@@ -28,18 +27,23 @@ class EMA(nn.Module):
     Attributes
     ----------
     model : module
-        A copy with the means, in evaluation mode and without gradients. Buffers are those of the last step.
+        A copy with the means, in evaluation mode and without gradients, of its own dtype: parameters and buffers
+        narrower than float32 are float32 here, as a mean in half precision stands still once a step is below its
+        rounding. Buffers are those of the last step.
 
     Raises
     ------
     TypeError
-        If ``model`` is no module, or a number none; in `update`, if it is given another kind of module.
+        If ``model`` is no module or cannot be copied, or a number is none; in `update`, if the means were cast below
+        float32.
     ValueError
-        If ``decay`` or ``warmup`` is out of range; in `update`, if parameters differ in names or shapes.
+        If ``decay`` or ``warmup`` is out of range; in `update`, if parameters or buffers differ in names or shapes.
 
     Notes
     -----
     A module, so that its means are kept by ``state_dict``, moved and saved. One pass over the parameters in each step.
+    `update` takes a model of any float dtype. To sample in half precision put the means into a model that has it, as
+    ``half.load_state_dict(ema.model.state_dict())``, or cast a copy of ``ema.model``; not this module.
 
     Source: B. Polyak, A. Juditsky, 1992.
 
@@ -68,7 +72,7 @@ class EMA(nn.Module):
             raise ValueError(f"decay must be in [0, 1), got {self.decay:g}")
         if self.warmup < 0:
             raise ValueError(f"warmup must not be negative, got {self.warmup:g}")
-        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        self.model = copied(model).requires_grad_(False).eval()._apply(_widened)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def train(self, mode: bool = True) -> EMA:
@@ -80,28 +84,39 @@ class EMA(nn.Module):
     def update(self, model: nn.Module) -> None:
         """Take the parameters of ``model`` after a step into the mean, and its buffers as they are."""
         check_module(model, "model")
-        means, values = self._paired(model)
+        means = dict(self.model.named_parameters())
+        values = _matched(dict(model.named_parameters()), means, "parameters")
+        buffers = dict(self.model.named_buffers())
+        others = _matched(dict(model.named_buffers()), buffers, "buffers")
+        for name, mean in means.items():
+            if mean.is_floating_point() and torch.finfo(mean.dtype).bits < 32:
+                raise TypeError(f"means must be float32 or wider, but {name} was cast to {mean.dtype}: cast a copy")
         before = int(self.steps)
         share = min(self.decay, 1 - 1 / (1 + before / (1 + self.warmup)))
         self.steps += 1
         with torch.no_grad():
             if means:
-                torch._foreach_lerp_(means, values, 1 - share)
-            for kept, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
-                kept.copy_(buffer)
+                torch._foreach_lerp_(list(means.values()), [values[name].to(means[name]) for name in means], 1 - share)
+            for name, kept in buffers.items():
+                kept.copy_(others[name])
 
     def forward(self, *args: Any, **options: Any) -> Any:
         """Return what the model with the means returns."""
         return self.model(*args, **options)
 
-    def _paired(self, model: nn.Module) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Return the means and the parameters, after a look at their names and shapes."""
-        means, values = dict(self.model.named_parameters()), dict(model.named_parameters())
-        if means.keys() != values.keys():
-            found = ", ".join(sorted(means.keys() ^ values.keys())[:3])
-            raise ValueError(f"model must have the parameters that it had, but these are on one side only: {found}")
-        for name, mean in means.items():
-            if mean.shape != values[name].shape:
-                found = f"{tuple(values[name].shape)} for {name} of shape {tuple(mean.shape)}"
-                raise ValueError(f"model must have parameters of the shapes that it had, got {found}")
-        return list(means.values()), [values[name].detach() for name in means]
+
+def _widened(x: torch.Tensor) -> torch.Tensor:
+    """Return floats in float32 at least, and others as they are."""
+    return x.float() if x.is_floating_point() and torch.finfo(x.dtype).bits < 32 else x
+
+
+def _matched(found: dict[str, torch.Tensor], kept: dict[str, torch.Tensor], kind: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of a model, after a look whether their names and shapes are those that were kept."""
+    if found.keys() != kept.keys():
+        names = ", ".join(sorted(found.keys() ^ kept.keys())[:3])
+        raise ValueError(f"model must have the {kind} that it had, but these are on one side only: {names}")
+    for name, each in kept.items():
+        if each.shape != found[name].shape:
+            shapes = f"{tuple(found[name].shape)} for {name} of shape {tuple(each.shape)}"
+            raise ValueError(f"model must have {kind} of the shapes that it had, got {shapes}")
+    return found

@@ -13,6 +13,7 @@ from torch import nn
 from lina._core.array import check_option
 from lina.diffusion import Schedule, multiscale_mse
 from lina.diffusion._convert import PREDICTIONS
+from lina.diffusion._schedule import check_times
 from lina.hippo._measures import check_number
 from lina.torch.diffusion.times import times_of
 
@@ -33,7 +34,7 @@ class DiffusionLoss(nn.Module):
         "none" is the plain error of the prediction. The others are factors of the error of the noise, whatever is
         predicted: "eps" is 1; "min_snr" is min(1, gamma / SNR), of x0 thus min(SNR, gamma); "sigmoid" is
         sigmoid(bias - lambda) (-d lambda / dt), an integral over lambda that is the same for all schedules of one
-        range; a function of lambda, of float64 arrays of numpy, is taken as it is.
+        range; a function of lambda, of a float64 array of numpy (batch,), returns as many factors, or one.
     gamma : float
         Of "min_snr", above 0.
     bias : float
@@ -50,8 +51,8 @@ class DiffusionLoss(nn.Module):
     TypeError
         If an argument has another type; in a call, if ``model`` is not callable or data are no real tensor.
     ValueError
-        If an option is unknown or out of range; in a call, if shapes do not fit, the model returns another one, data
-        are not finite, or a time is not in [0, 1] or has no finite weight.
+        If an option is unknown or out of range; in a call, if shapes do not fit, the model or the weight returns
+        another one, data are not finite, or a time is not in [0, 1] or has no finite weight.
 
     Notes
     -----
@@ -98,7 +99,15 @@ class DiffusionLoss(nn.Module):
         if self.gamma <= 0:
             raise ValueError(f"gamma must be positive, got {self.gamma:g}")
         self.schedule, self.prediction, self.weight = schedule, prediction, weight
-        self.scales, self.normalize, self.reduction = multiscale or (1,), normalize, reduction
+        self.scales, self.normalize, self.reduction = _scales(multiscale), normalize, reduction
+
+    def extra_repr(self) -> str:
+        """Return the options for ``print``."""
+        weight = f"{self.weight!r}"
+        if self.weight in ("min_snr", "sigmoid"):
+            weight += f", gamma={self.gamma:g}" if self.weight == "min_snr" else f", bias={self.bias:g}"
+        scales = f", multiscale={self.scales}, normalize={self.normalize}" if tuple(self.scales) != (1,) else ""
+        return f"{self.schedule!r}, prediction={self.prediction!r}, weight={weight}{scales}"
 
     def forward(
         self,
@@ -117,7 +126,10 @@ class DiffusionLoss(nn.Module):
         times = _drawn(x0.shape[0], generator) if t is None else times_of(t, x0).detach().cpu().double()
         times = times.expand(x0.shape[0])
         noise = _noise(x0, generator) if noise is None else _checked_noise(noise, x0)
-        alpha, sigma = (each.reshape(-1, *[1] * (x0.ndim - 1)) for each in self._on(x0, times))
+        host = times.numpy()
+        levels = self.schedule._alpha_sigma(check_times(host))
+        weights = torch.from_numpy(self._factors(host, *levels))
+        alpha, sigma = (torch.from_numpy(each).to(x0).reshape(-1, *[1] * (x0.ndim - 1)) for each in levels)
         x = alpha * x0 + sigma * noise
         found = model(x, times.to(x0.device, torch.promote_types(x0.dtype, torch.float32)), *args, **options)
         if not isinstance(found, torch.Tensor) or found.shape != x.shape:
@@ -125,16 +137,20 @@ class DiffusionLoss(nn.Module):
             raise ValueError(f"model must return the shape {tuple(x.shape)} of x, got {shape}")
         target = self._target(x0, noise, alpha, sigma)
         errors = multiscale_mse(found.to(x0.dtype), target, self.scales, None, self.normalize, reduction="none")
-        losses = errors * torch.as_tensor(self.weights(times.numpy())).to(errors)
+        losses = errors * weights.to(errors)
         return losses.mean() if self.reduction == "mean" else losses
 
     def weights(self, t: Any) -> np.ndarray:
         """Return the factors of the squared error of the prediction at times t (batch,), numpy float64."""
-        t = np.asarray(t, dtype=np.float64)
+        t = check_times(np.asarray(t, dtype=np.float64))
+        return self._factors(t, *self.schedule._alpha_sigma(t))
+
+    def _factors(self, t: np.ndarray, alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        if self.prediction == "score" and not sigma.all():
+            raise ValueError('t must be above 0 for the prediction "score", which is infinite without noise')
         if self.weight == "none":
             return np.ones_like(t)
-        alpha, sigma = self.schedule.alpha_sigma(t)
-        ratio = np.asarray(self.schedule.logsnr(t))
+        ratio = self.schedule._logsnr(t)
         with np.errstate(over="ignore", invalid="ignore"):
             found = self._of_noise(t, ratio) * _noise_in(self.prediction, alpha, sigma, ratio)
         wrong = ~(np.isfinite(found) & (found >= 0))
@@ -146,7 +162,12 @@ class DiffusionLoss(nn.Module):
     def _of_noise(self, t: np.ndarray, ratio: np.ndarray) -> np.ndarray:
         """Return the factors of the squared error of the noise."""
         if callable(self.weight):
-            return np.asarray(self.weight(ratio), dtype=np.float64)
+            found = np.asarray(self.weight(ratio), dtype=np.float64)
+            if found.shape not in ((), ratio.shape):
+                raise ValueError(
+                    f"weight must return one factor for each lambda {ratio.shape}, got shape {found.shape}"
+                )
+            return found
         if self.weight == "min_snr":
             return np.exp(np.minimum(0.0, math.log(self.gamma) - ratio))
         if self.weight == "sigmoid":
@@ -160,11 +181,15 @@ class DiffusionLoss(nn.Module):
             return -noise / sigma
         return {"eps": noise, "x0": x0, "flow": noise - x0}[self.prediction]
 
-    def _on(self, x0: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        alpha, sigma = self.schedule.alpha_sigma(times)
-        if self.prediction == "score" and bool((sigma == 0).any()):
-            raise ValueError('t must be above 0 for the prediction "score", which is infinite without noise')
-        return alpha.to(x0), sigma.to(x0)
+
+def _scales(multiscale: Any) -> tuple[Any, ...]:
+    if multiscale is None:
+        return (1,)
+    if isinstance(multiscale, str) or not isinstance(multiscale, Sequence):
+        raise TypeError(f"multiscale must be a sequence of scales, as (1, 2, 4), or None, got {multiscale!r}")
+    if not multiscale:
+        raise ValueError("multiscale must have at least one scale, or be None for the finest alone, got none")
+    return tuple(multiscale)
 
 
 def _noise_in(prediction: str, alpha: Any, sigma: Any, ratio: Any) -> Any:
@@ -210,5 +235,6 @@ def _check_data(x0: Any) -> None:
         raise TypeError(f"x0 must be a torch tensor of real floats, got {found}")
     if x0.ndim < 3 or 0 in x0.shape:
         raise ValueError(f"x0 must have shape (batch, channels, *spatial), not empty, got {tuple(x0.shape)}")
-    if not bool(torch.isfinite(x0.detach().sum())):
+    # a sum is one pass, but that of finite halves may overflow
+    if not bool(torch.isfinite(x0.detach().sum())) and not bool(torch.isfinite(x0.detach()).all()):
         raise ValueError("x0 must be finite, found NaN or infinities")

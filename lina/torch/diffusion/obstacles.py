@@ -10,9 +10,11 @@ from torch import nn
 from lina.torch.diffusion.attention_block import AttentionBlock
 from lina.torch.diffusion.checks import check_module
 
-_ATTENTION = re.compile(r"attention|attn", re.IGNORECASE)
-_LOCAL = re.compile(r"window|shifted|neighbo|local", re.IGNORECASE)
-_POSITIONS = re.compile(r"pos(ition(s|al)?)?(_?emb\w*|_?enc\w*|_?table)?", re.IGNORECASE)
+_ATTENTION = re.compile(r"attention|attn|non_?local|mhsa", re.IGNORECASE)
+_LOCAL = re.compile(r"window|shifted|neighbo|(?<!non)(?<!non_)local", re.IGNORECASE)
+_POSITIONS = re.compile(
+    r"w?pe|(rows?|col(umn)?s?)_?emb\w*|(\w+_)?pos(ition(s|al)?)?(_?emb\w*|_?enc\w*|_?table)?", re.IGNORECASE
+)
 
 
 def guidance_obstacles(model: nn.Module) -> tuple[str, ...]:
@@ -38,8 +40,9 @@ def guidance_obstacles(model: nn.Module) -> tuple[str, ...]:
     `lina.diffusion.upsample_guidance` expects that details at the high resolution come out right by themselves. Softmax
     over four times as many cells, and positions that were never trained, spoil them; scaled rotary positions
     (`UViT`, `lina.rope.rotate_axial`) are the other way. Attention at coarse levels only, as in latent
-    diffusion, does less harm. Modules are known by torch's own classes and by their names ("attention", "attn", tables
-    "pos_embed" and the like), windows and neighbourhoods left out, so that this is a hint and no proof.
+    diffusion, does less harm. Modules are known by torch's own classes and by their names ("attention", "attn",
+    "nonlocal", "mhsa"; tables "pos_embed", "abs_pos_emb", "row_embed", "wpe" and the like), windows and neighbourhoods
+    and what says that it is cross-attention left out, so that this is a hint and no proof.
 
     Examples
     --------
@@ -75,12 +78,15 @@ def warn_of_obstacles(model: nn.Module) -> None:
 
 
 def _attends(module: nn.Module) -> bool:
+    if getattr(module, "is_cross_attention", False) is True:
+        return False  # its keys are those of a text, as many at any size of the image
     kind = type(module).__name__
     if isinstance(module, (AttentionBlock, nn.MultiheadAttention, nn.TransformerEncoderLayer)):
         return True
     # a block that only holds attention is named after it too: the one that has the parameters is meant
     holds = isinstance(module, (nn.ModuleList, nn.ModuleDict, nn.Sequential))
     own = any(isinstance(each, (nn.Linear, nn.Conv1d, nn.Conv2d)) for each in module.children())
+    own |= any(each.ndim >= 2 for each in module.parameters(recurse=False))
     return bool(_ATTENTION.search(kind)) and not _LOCAL.search(kind) and own and not holds
 
 

@@ -24,23 +24,46 @@ class TimeEmbedding(nn.Module):
         if schedule is not None and not isinstance(schedule, Schedule):
             raise TypeError(f"schedule must be a Schedule of lina.diffusion or None, got {type(schedule).__name__}")
         self.schedule = schedule
-        half = max(1, width // 2)
-        self.register_buffer("rates", torch.exp(torch.linspace(0, -math.log(_SPAN), half)), persistent=False)
-        self.mlp = nn.Sequential(nn.Linear(2 * half, width), nn.SiLU(), nn.Linear(width, width))
+        self.half = max(1, width // 2)
+        self.mlp = nn.Sequential(nn.Linear(2 * self.half, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Any, x: torch.Tensor) -> torch.Tensor:
         """Return the features of t, a number or (batch,), for the samples x."""
-        angles = self._positions(t, x)[:, None] * self.rates
+        positions = self._positions(t, x)
+        # no buffer, which a cast of the module would round: an angle is up to 1000 times its rate
+        steps = torch.linspace(0, -math.log(_SPAN), self.half, dtype=positions.dtype, device=positions.device)
+        angles = positions[:, None] * steps.exp()
         return self.mlp(torch.cat([angles.sin(), angles.cos()], dim=1).to(x.dtype))
 
+    def get_extra_state(self) -> torch.Tensor:
+        """Return whether features are those of lambda, for ``state_dict``: parameters alone do not say it."""
+        return torch.tensor(self.schedule is not None)
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Raise ValueError unless loaded parameters saw what this module sees."""
+        own, loaded = self.schedule is not None, bool(state)
+        if own != loaded:
+            names = {
+                True: "a model with a schedule, which sees lambda",
+                False: "a model without schedule, which sees t",
+            }
+            raise ValueError(f"state_dict must be that of {names[own]}, got that of {names[loaded]}")
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        state_dict.setdefault(f"{prefix}_extra_state", self.get_extra_state())  # of one that does not say it
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def _positions(self, t: Any, x: torch.Tensor) -> torch.Tensor:
-        t = times_of(t, x)
+        t, dtype = times_of(t, x), torch.promote_types(x.dtype, torch.float32)
         if self.schedule is None:
-            positions = _SPAN * t
-        else:
-            ratio = self.schedule.logsnr(t.cpu().double()).clamp(-_LARGEST, _LARGEST)
-            positions = (ratio + _LARGEST) * (_SPAN / (2 * _LARGEST))
-        return positions.to(x.device, torch.promote_types(x.dtype, torch.float32))
+            return _SPAN * t.to(x.device, dtype)
+        ratio = _logsnr(self.schedule, t).clamp(-_LARGEST, _LARGEST)
+        return ((ratio + _LARGEST) * (_SPAN / (2 * _LARGEST))).to(x.device, dtype)
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # evaluated on the host: one break of a compiled graph, not ten
+def _logsnr(schedule: Schedule, t: torch.Tensor) -> torch.Tensor:
+    return schedule.logsnr(t.cpu().double())
 
 
 def times_of(t: Any, x: torch.Tensor) -> torch.Tensor:

@@ -53,7 +53,8 @@ class UNet(nn.Module):
         Probability, in [0, 1), with which an entry is set to 0 in training, at the coarsest level and in the middle.
     schedule : Schedule, optional
         Of `lina.diffusion`: the network then sees lambda(t), and a schedule that is shifted needs no other network.
-        Without it, it sees t itself.
+        Without it, it sees t itself, or any other number that it was trained with: nothing says that 500 is a
+        timestep and no time. A ``state_dict`` of one is not loaded into the other.
 
     Raises
     ------
@@ -69,6 +70,8 @@ class UNet(nn.Module):
     SiLU and a 3 x 3 convolution, twice, with scale and shift by the features of time in between; levels are joined by
     a strided convolution, by repetition, and by concatenation on the way back. The last convolution of each block and
     of the network start from zero. Its view is bounded, and the mean of GroupNorm is all that it knows of the whole.
+    torch.compile makes one graph of it; ``schedule``, which is evaluated on the host, breaks it once, so that
+    ``fullgraph=True`` and torch.export need a network of t itself.
 
     Source: J. Ho et al., 2020, without attention; P. Dhariwal, A. Nichol, 2021, for scale and shift.
 

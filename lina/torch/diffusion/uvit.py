@@ -70,7 +70,8 @@ class UViT(nn.Module):
     Called as ``model(x, t, scaling=None)``. At another size than in training learned positions are interpolated
     linearly; rotary ones go on, or are scaled by the ``scaling`` of the call, one or a pair of them, for example
     "linear" with the factor 2 for twice the size; logit scales are not applied. Attention over the whole image is what
-    `lina.diffusion.upsample_guidance` is known to fail with: `guidance_obstacles` says so.
+    `lina.diffusion.upsample_guidance` is known to fail with: `guidance_obstacles` says so. torch.compile makes one
+    graph of it with learned positions and without ``schedule``, which breaks it once; rotary ones do in each block.
 
     Source: E. Hoogeboom et al., simple diffusion, 2023, for the rules; W. Peebles, S. Xie, 2023, for the blocks.
 

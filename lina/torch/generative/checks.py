@@ -60,3 +60,21 @@ def same_shape(model: Callable[[torch.Tensor], Any], y: torch.Tensor, name: str 
         wanted = f"samples of the shape {tuple(y.shape)} that it was given"
         raise ValueError(f"{name} must return {wanted}, to which it can be applied again, got {tuple(found.shape)}")
     return found.to(y.dtype)
+
+
+def full_precision(x: torch.Tensor) -> torch.autocast:
+    """Return a context in which autocast rounds nothing on the device of ``x``."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def check_full_precision(x: Any, name: str, parameter: torch.Tensor) -> torch.Tensor:
+    """Return x in the dtype of a parameter, into which autocast brings it; raise TypeError for others and for half."""
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"{name} must be a torch tensor, got {type(x).__name__}")
+    if torch.finfo(parameter.dtype).bits < 32:
+        raise TypeError(f"parameters must be float32 or float64 for an inverse to have digits, got {parameter.dtype}")
+    if torch.is_autocast_enabled(x.device.type) and x.is_floating_point():
+        return x.to(parameter.dtype)
+    if x.dtype != parameter.dtype:
+        raise TypeError(f"{name} must have the dtype of the parameters, {parameter.dtype}, got {x.dtype}")
+    return x

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from lina._core.array import check_count
-from lina.torch.generative.checks import check_finite
+from lina.hippo._measures import check_number
+from lina.torch.generative.checks import check_finite, check_full_precision, full_precision
 
 
 class CouplingFlow(nn.Module):
@@ -17,7 +18,8 @@ class CouplingFlow(nn.Module):
     features : int
         Length of the vectors, at least 2.
     depth : int
-        Number of coupling layers; every second one moves the other half.
+        Number of coupling layers, at least 2: the layers 0 and 1, 2 and 3, ... each move both halves of one random
+        order, so that two have moved every coordinate. One more, of an odd number, moves half of them again.
     width : int
         Hidden units of the network in each layer.
     max_log_scale : float
@@ -26,7 +28,8 @@ class CouplingFlow(nn.Module):
     Raises
     ------
     TypeError
-        If a number is none.
+        If a number is none; in a call, if vectors are no tensor of the dtype of the parameters, or that is narrower
+        than float32.
     ValueError
         If a number is out of range; in a call, if vectors have another length or are not finite.
 
@@ -34,7 +37,8 @@ class CouplingFlow(nn.Module):
     -----
     ``flow(x)`` and ``flow.inverse(u)`` cost the same, one pass; ``flow.transform(x)`` returns the logarithm of the
     determinant of the Jacobian too. A new flow is the identity up to the order of the coordinates, which are put into a
-    random one between the layers (from torch's generator, and kept as buffers).
+    random one before each pair of layers (from torch's generator, and kept as buffers). Under autocast it runs in the
+    precision of its parameters: products of rounded factors have no inverse.
 
     Source: L. Dinh et al., Density estimation using Real NVP, 2017.
 
@@ -50,10 +54,16 @@ class CouplingFlow(nn.Module):
     def __init__(self, features: int, *, depth: int = 6, width: int = 128, max_log_scale: float = 1.0):
         super().__init__()
         self.features = check_count(features, "features", 2)
-        count, hidden = check_count(depth, "depth"), check_count(width, "width")
-        if not 0 < max_log_scale < 16:
-            raise ValueError(f"max_log_scale must be above 0 and below 16, got {max_log_scale}")
-        self.layers = nn.ModuleList(_Coupling(self.features, hidden, max_log_scale) for _ in range(count))
+        count, hidden = check_count(depth, "depth", 2), check_count(width, "width")
+        most = check_number(max_log_scale, "max_log_scale")
+        if not 0 < most < 16:
+            raise ValueError(f"max_log_scale must be above 0 and below 16, got {most:g}")
+        half = self.features // 2
+        self.layers = nn.ModuleList()
+        for i in range(count):
+            # the second layer of a pair puts what the first has moved in front: it keeps this and moves the rest
+            order = torch.randperm(self.features) if i % 2 == 0 else torch.arange(self.features).roll(-half)
+            self.layers.append(_Coupling(order, half if i % 2 == 0 else self.features - half, hidden, most))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the images u of vectors x (batch, features)."""
@@ -61,24 +71,28 @@ class CouplingFlow(nn.Module):
 
     def transform(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return u and the logarithms of the determinants of du / dx (batch,)."""
-        self._check(x, "x")
+        x = self._checked(x, "x")
         log_determinant = x.new_zeros(len(x))
-        for layer in self.layers:
-            x, log_scale = layer(x)
-            log_determinant = log_determinant + log_scale.sum(1)
+        with full_precision(x):
+            for layer in self.layers:
+                x, log_scale = layer(x)
+                log_determinant = log_determinant + log_scale.sum(1)
         return x, log_determinant
 
     def inverse(self, u: torch.Tensor) -> torch.Tensor:
         """Return the vectors x whose images are u (batch, features)."""
-        self._check(u, "u")
-        for layer in reversed(self.layers):
-            u = layer.inverse(u)
+        u = self._checked(u, "u")
+        with full_precision(u):
+            for layer in reversed(self.layers):
+                u = layer.inverse(u)
         return u
 
-    def _check(self, x: torch.Tensor, name: str) -> None:
+    def _checked(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        x = check_full_precision(x, name, self.layers[0].network[0].weight)
         if x.ndim != 2 or x.shape[1] != self.features:
             raise ValueError(f"{name} must have shape (batch, {self.features}), got {tuple(x.shape)}")
         check_finite(x, f"{name} must be finite, found NaN or infinities")
+        return x
 
 
 class _Coupling(nn.Module):
@@ -87,16 +101,15 @@ class _Coupling(nn.Module):
     order: torch.Tensor
     back: torch.Tensor
 
-    def __init__(self, features: int, width: int, max_log_scale: float):
+    def __init__(self, order: torch.Tensor, kept: int, width: int, max_log_scale: float):
         super().__init__()
-        self.kept, self.max_log_scale = features // 2, max_log_scale
-        moved = features - self.kept
+        self.kept, self.max_log_scale = kept, max_log_scale
+        moved = len(order) - kept
         self.network = nn.Sequential(
-            nn.Linear(self.kept, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2 * moved)
+            nn.Linear(kept, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2 * moved)
         )
         nn.init.zeros_(self.network[-1].weight)
         nn.init.zeros_(self.network[-1].bias)
-        order = torch.randperm(features)
         self.register_buffer("order", order)
         self.register_buffer("back", torch.argsort(order))
 

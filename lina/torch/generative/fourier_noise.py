@@ -46,7 +46,7 @@ def fourier_statistics(x: torch.Tensor) -> FourierStatistics:
 
     Notes
     -----
-    One transform of the data, in their own precision.
+    One transform of the data, in their own precision; in float32 for half precision, which has no transforms.
 
     Examples
     --------
@@ -60,8 +60,9 @@ def fourier_statistics(x: torch.Tensor) -> FourierStatistics:
     if x.ndim < 3 or len(x) < 2:
         wanted = "(batch, channels, ...), at least two samples and one spatial axis"
         raise ValueError(f"x must have shape {wanted}, got {tuple(x.shape)}")
-    mean = x.detach().mean(0)
-    coefficients = torch.fft.rfftn(x.detach() - mean, dim=_axes(mean), norm="ortho")
+    x = x.detach().to(torch.promote_types(x.dtype, torch.float32))
+    mean = x.mean(0)
+    coefficients = torch.fft.rfftn(x - mean, dim=_axes(mean), norm="ortho")
     return FourierStatistics(mean, (coefficients.abs().square().sum(0) / (len(x) - 1)).sqrt())
 
 
@@ -114,13 +115,15 @@ def fourier_noise(
         if n is None:
             raise TypeError("n must be given with FourierStatistics, which do not tell the number of samples")
         mean, amplitude = data
+        dtype = mean.dtype
     else:
         mean, amplitude = fourier_statistics(data)
+        dtype = data.dtype
     count = check_count(len(data) if n is None else n, "n")
     where = mean.device if generator is None else generator.device
     white = torch.randn((count, *mean.shape), dtype=mean.dtype, generator=generator, device=where).to(mean.device)
     coefficients = torch.fft.rfftn(white, dim=_axes(mean), norm="ortho") * amplitude
-    return torch.fft.irfftn(coefficients, s=mean.shape[1:], dim=_axes(mean), norm="ortho") + mean
+    return (torch.fft.irfftn(coefficients, s=mean.shape[1:], dim=_axes(mean), norm="ortho") + mean).to(dtype)
 
 
 def _axes(mean: torch.Tensor) -> tuple[Any, ...]:

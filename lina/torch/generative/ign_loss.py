@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # as text: the documentation is built without torch
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,8 +9,10 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils import parametrize
 
 from lina._core.array import check_option
+from lina.torch.diffusion.checks import copied
 from lina.torch.generative.checks import (
     check_finite,
     check_like,
@@ -85,12 +86,13 @@ def ign_loss(
     Raises
     ------
     TypeError
-        If ``model`` is no module, samples are no tensors of real floats, a number is none, or "fused" meets half
-        precision.
+        If ``model`` is no module, samples are no tensors of real floats, a number is none, "fused" meets half
+        precision, or "copy" a model that does not copy.
     ValueError
         If ``x`` and ``z`` differ in shape, dtype or device, the model returns another shape, a weight or the clamp is
-        out of range, values are not finite, or a routing is asked for that does not suit active dropout ("difference")
-        or batch normalisation ("fused" with a clamp).
+        out of range, values are not finite, a routing is asked for that does not suit active dropout ("difference"),
+        batch normalisation ("fused" with a clamp) or reentrant checkpoints ("functional"), or within
+        ``parametrize.cached()``.
 
     Notes
     -----
@@ -101,6 +103,10 @@ def ign_loss(
     the unwanted gradient, ``t(G(z)) - t(stop(G(z)))``, which is wrong where two passes draw two masks. "copy", the
     published one, makes a deep copy of the model in every call. Buffers, such as running means, are those after the
     pass of ``x``: noise does not enter them. The bound of the clamp has no gradient.
+
+    Take "fused" or "copy" for a model with activation checkpoints (``torch.utils.checkpoint``): they compute parts
+    again in the backward pass, when "functional" has put the parameters back. It refuses reentrant ones; others end in
+    torch's CheckpointError, or in the right gradient. Such parts update running means once more, from noise too.
 
     A constant map has no idempotence error: judge by `idempotence_report`.
 
@@ -118,6 +124,10 @@ def ign_loss(
     (0.5, 0.0, 10.0)
     """
     check_module(model, "model")
+    if parametrize._cache_enabled:
+        raise ValueError(
+            "ign_loss must not be called within parametrize.cached(), which keeps trained weights for fixed"
+        )
     check_samples(x, "x")
     check_samples(z, "z")
     check_like(z, x, "z", "x")
@@ -157,7 +167,7 @@ class _Again(NamedTuple):
 
     def __call__(self, y: torch.Tensor, routing: str | None = None) -> torch.Tensor:
         if routing == "copy":
-            frozen = copy.deepcopy(self.model).requires_grad_(False)
+            frozen = copied(self.model).requires_grad_(False)
             return self.distance(same_shape(frozen, y), y)
         frozen = routing == "functional"
         return self.distance(same_shape(lambda y: call_apart(self.model, y, frozen=frozen), y), y)
@@ -237,7 +247,7 @@ def _positive(clamp: Any) -> float:
 def _check_routing(model: nn.Module, routing: str, clamp: float | None) -> None:
     """Raise ValueError where a routing would have another gradient with the layers that the model has."""
     if routing == "difference":
-        found = [name for name, each in _layers(model, _DropoutNd) if each.training and each.p]
+        found = [name for name, each in _layers(model, nn.Module) if each.training and _draws(each)]
         because = "without active dropout: its two passes draw two masks, and the gradients do not cancel"
     elif routing == "fused" and clamp is not None:
         found = [name for name, each in _layers(model, _BatchNorm) if each.training or each.running_mean is None]
@@ -246,6 +256,13 @@ def _check_routing(model: nn.Module, routing: str, clamp: float | None) -> None:
         return
     if found:
         raise ValueError(f'routing="{routing}" needs a model {because}; found {", ".join(found)}; use "functional"')
+
+
+def _draws(layer: nn.Module) -> bool:
+    """Return whether a layer draws at random in training: by torch's classes, and by numbers named "...drop..."."""
+    if isinstance(layer, (_DropoutNd, nn.RReLU)):
+        return bool(getattr(layer, "p", True))
+    return any("drop" in name and isinstance(value, float) and value for name, value in vars(layer).items())
 
 
 def _check_precision(x: torch.Tensor) -> None:

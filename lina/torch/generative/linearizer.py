@@ -9,7 +9,14 @@ import torch
 from torch import nn
 
 from lina._core.array import check_count, check_rank
-from lina.torch.generative.checks import check_like, check_module, check_samples
+from lina.hippo._measures import check_positive
+from lina.torch.generative.checks import (
+    check_full_precision,
+    check_like,
+    check_module,
+    check_samples,
+    full_precision,
+)
 
 
 class IdempotentLinearizer(nn.Module):
@@ -34,7 +41,7 @@ class IdempotentLinearizer(nn.Module):
     Raises
     ------
     TypeError
-        If ``g`` is no module, or samples are no tensors of real floats.
+        If ``g`` is no module, samples are no tensors of the dtype of the parameters, or that is narrower than float32.
     ValueError
         If ``g`` has no ``inverse``, a number is out of range, or samples have another number of entries, or g returns
         another shape.
@@ -71,8 +78,10 @@ class IdempotentLinearizer(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the fixed points G(x) that belong to samples x (batch, ...)."""
-        u = self._coordinates(self._latent(x)[0])
-        return self._inverse(u @ self.basis().T, x)
+        x = self._checked(x)
+        with full_precision(x):
+            u = self._latent(self.g(x), x) @ self.basis()
+            return self._inverse(u @ self.basis().T, x)
 
     def basis(self) -> torch.Tensor:
         """Return an orthonormal basis Q (features, rank) of the range of P = Q Q^T."""
@@ -81,11 +90,15 @@ class IdempotentLinearizer(nn.Module):
     def sample(self, shape: tuple[int, ...], *, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return fixed points for standard normal coordinates in the range of P, a batch of this shape."""
         like = self.directions
+        if not isinstance(shape, (tuple, list)):
+            raise TypeError(f"shape must be a tuple (batch, ...), as ({shape}, {self.features}), got {shape!r}")
         if len(shape) < 2 or math.prod(shape[1:]) != self.features:
             raise ValueError(f"shape must be (batch, ...) with {self.features} entries a sample, got {tuple(shape)}")
+        check_full_precision(like, "directions", like)
         where = like.device if generator is None else generator.device
         draws = torch.randn((shape[0], self.rank), dtype=like.dtype, generator=generator, device=where).to(like.device)
-        return self._inverse(draws @ self.basis().T, like.new_empty(shape))
+        with full_precision(like):
+            return self._inverse(draws @ self.basis().T, like.new_empty(shape))
 
     def negative_log_likelihood(self, x: torch.Tensor, *, thickness: float = 0.1) -> torch.Tensor:
         """Return -log p(x) / features of each sample (batch,), in nats an entry.
@@ -93,32 +106,35 @@ class IdempotentLinearizer(nn.Module):
         The density is that of normal coordinates, of variance 1 in the range of P and ``thickness**2`` beside it: the
         smaller this is, the more it costs that data are no fixed points.
         """
-        if not (math.isfinite(thickness) and thickness > 0):
-            raise ValueError(f"thickness must be positive and finite, got {thickness}")
-        u, log_determinant = self._latent(x, transform=True)
-        inside = self._coordinates(u)
-        outside = u - inside @ self.basis().T
-        squares = inside.square().sum(1) + outside.square().sum(1) / thickness**2
-        normal = self.features * math.log(2 * math.pi) + 2 * (self.features - self.rank) * math.log(thickness)
+        thick = check_positive(thickness, "thickness")
+        if not callable(getattr(self.g, "transform", None)):
+            found = type(self.g).__name__
+            raise ValueError(f"g must have a method transform(x) for the likelihood, which {found} has not")
+        x = self._checked(x)
+        with full_precision(x):
+            u, log_determinant = self.g.transform(x)
+            if log_determinant.shape != (len(x),):
+                wanted = f"a logarithm a sample, shape ({len(x)},)"
+                raise ValueError(f"g.transform(x) must return {wanted}, got {tuple(log_determinant.shape)}")
+            u = self._latent(u, x)
+            inside = u @ self.basis()
+            outside = u - inside @ self.basis().T
+            squares = inside.square().sum(1) + outside.square().sum(1) / thick**2
+        normal = self.features * math.log(2 * math.pi) + 2 * (self.features - self.rank) * math.log(thick)
         return ((squares + normal) / 2 - log_determinant) / self.features
 
-    def _latent(self, x: torch.Tensor, transform: bool = False) -> tuple[torch.Tensor, Any]:
-        """Return g(x) as vectors, and the logarithm of its determinant where that is asked for."""
+    def _checked(self, x: Any) -> torch.Tensor:
+        """Return samples in the dtype of the parameters."""
         check_samples(x, "x")
         if x[0].numel() != self.features:
-            raise ValueError(
-                f"x must have shape (batch, ...) with {self.features} entries a sample, got {tuple(x.shape)}"
-            )
-        if transform and not callable(getattr(self.g, "transform", None)):
-            raise ValueError(
-                f"g must have a method transform(x) for the likelihood, which {type(self.g).__name__} has not"
-            )
-        u, log_determinant = self.g.transform(x) if transform else (self.g(x), None)
-        check_like(u, x, "g(x)", "x")
-        return u.flatten(1), log_determinant
+            wanted = f"(batch, ...) with {self.features} entries a sample"
+            raise ValueError(f"x must have shape {wanted}, got {tuple(x.shape)}")
+        return check_full_precision(x, "x", self.directions)
 
-    def _coordinates(self, u: torch.Tensor) -> torch.Tensor:
-        return u @ self.basis()
+    def _latent(self, u: Any, x: torch.Tensor) -> torch.Tensor:
+        """Return g(x) as vectors."""
+        check_like(u, x, "g(x)", "x")
+        return u.flatten(1)
 
     def _inverse(self, u: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         x = self.g.inverse(u.reshape(like.shape))

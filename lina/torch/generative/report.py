@@ -15,6 +15,8 @@ from lina.torch.generative.checks import check_finite, check_samples, check_weig
 
 # Below this share of the diversity of data a network counts as collapsed.
 COLLAPSED = 0.5
+# From this share of the noise on data on, a network that leaves it is no projector onto anything.
+_KEPT = 0.99
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class IdempotenceReport:
             lines.append("COLLAPSED: samples differ too little from each other for the idempotence to mean anything")
         elif self.reconstruction > self.projection or self.reconstruction > 1:
             lines.append("data are no fixed points: what is idempotent is another set")
+        elif self.projection >= _KEPT * self.noise > 0:
+            lines.append("noise stays on data: it does not project onto them, as the identity does not")
         return "\n".join(lines)
 
 
@@ -97,6 +101,7 @@ def idempotence_report(
     -------
     report : IdempotenceReport
         A map to one point, or to a few, is perfectly idempotent: ``report.collapsed`` says so, and so does its text.
+        The identity is too, and its text says that it leaves the noise on data.
 
     Raises
     ------
@@ -128,7 +133,7 @@ def idempotence_report(
             raise ValueError("x must have samples that differ, found equal ones: diversity is relative to theirs")
         where = x.device if generator is None else generator.device
         draws = torch.randn(x.shape, dtype=x.dtype, generator=generator, device=where).to(x.device)
-        added = scale * x.std() * draws
+        added = (scale * x.double().std() * draws).to(x.dtype)
         with _evaluation(model):
             once = same_shape(model, z)
             twice = again = same_shape(model, once)
@@ -165,7 +170,8 @@ def _ratio(difference: torch.Tensor, reference: torch.Tensor) -> float:
 
 
 def _mean_distance(x: torch.Tensor) -> float:
-    return float(torch.pdist(x.flatten(1)).mean())
+    # distances are not there for half precision
+    return float(torch.pdist(x.flatten(1).to(torch.promote_types(x.dtype, torch.float32))).mean())
 
 
 @contextmanager
