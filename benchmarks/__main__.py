@@ -1,4 +1,4 @@
-"""``python -m benchmarks ROOM [--quick] [--out FOLDER]``: print and store the tables of a room."""
+"""``python -m benchmarks ROOM [--quick] [--device cuda] [--out FOLDER]``: print and store the tables of a room."""
 
 import argparse
 import importlib
@@ -7,11 +7,31 @@ from pathlib import Path
 from benchmarks.report import store
 from benchmarks.runner import Question, run
 
+ON_DEVICE = ("linalg", "simplex", "hippo", "ssm", "rope")
+_DEVICES = "where the tables are of; stand-in runs those of cuda on the CPU: checks that everything runs"
+
 
 def questions(room: str) -> list[Question]:
     """Return the questions of every file benchmarks/ROOM_*.py."""
     files = sorted(Path(__file__).parent.glob(f"{room}_*.py"))
     return [importlib.import_module(f"benchmarks.{each.stem}").QUESTION for each in files]
+
+
+def on_device(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Run the table of benchmarks/gpu/ROOM.py."""
+    from benchmarks.gpu import table
+    from benchmarks.gpu.place import find_place
+
+    if arguments.room not in ON_DEVICE:
+        wanted = f"one of {', '.join(ON_DEVICE)} with --device {arguments.device}"
+        parser.error(f"room must be {wanted}, got {arguments.room}")
+    try:
+        place = find_place(arguments.device)
+    except RuntimeError as error:
+        parser.error(str(error))
+    found = importlib.import_module(f"benchmarks.gpu.{arguments.room}").QUESTION
+    answer = table.run(found, place, quick=arguments.quick)
+    table.store(answer, arguments.room, place, arguments.out, quick=arguments.quick)
 
 
 def main() -> None:
@@ -20,8 +40,12 @@ def main() -> None:
     parser.add_argument("room")
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: checks that everything runs")
     parser.add_argument("--one-thread", action="store_true", help="leave out the times at all threads")
+    parser.add_argument("--device", choices=("cpu", "cuda", "stand-in"), default="cpu", help=_DEVICES)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
+    if arguments.device != "cpu":
+        on_device(parser, arguments)
+        return
     found = questions(arguments.room)
     if not found:
         parser.error(f"room must have files benchmarks/{arguments.room}_*.py, found none")

@@ -47,7 +47,19 @@ html_css_files = ["lina.css"]
 html_math_renderer = "mathml"
 html_show_sourcelink = False
 toc_object_entries_show_parents = "hide"
-_WITHOUT_SIDEBAR = ("index", "quickstart", "length_extrapolation", "conventions", "architecture", "benchmarks")
+_WITHOUT_SIDEBAR = (
+    "index",
+    "quickstart",
+    "call_from",
+    "coming_from",
+    "jax",
+    "length_extrapolation",
+    "diffusion",
+    "conventions",
+    "promises",
+    "architecture",
+    "benchmarks",
+)
 html_sidebars: dict[str, list[str]] = {page: [] for page in _WITHOUT_SIDEBAR}
 html_theme_options = {
     "logo": {"text": "lina"},

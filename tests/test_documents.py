@@ -14,7 +14,7 @@ def python_blocks(path, fence):
 
 
 def test_the_example_of_the_readme_runs_and_its_bound_holds(capsys):
-    block, _ = python_blocks("README.md", r"^```python\n(.*?)^```")
+    block, *_ = python_blocks("README.md", r"^```python\n(.*?)^```")
     exec(compile(block, "README.md", "exec"), {})
     rank, bound, *_ = capsys.readouterr().out.splitlines()
     assert rank.startswith("60 ")
@@ -23,12 +23,21 @@ def test_the_example_of_the_readme_runs_and_its_bound_holds(capsys):
 
 @pytest.mark.torch
 def test_the_network_of_the_readme_says_the_same_step_by_step_and_is_stable(capsys):
-    _, block = python_blocks("README.md", r"^```python\n(.*?)^```")
+    _, block, _ = python_blocks("README.md", r"^```python\n(.*?)^```")
     exec(compile(block, "README.md", "exec"), {})
     difference, margins = (re.findall(r"tensor\(([\d.e-]+)", line) for line in capsys.readouterr().out.splitlines())
     assert float(difference[0]) < 1e-5
     assert len(margins) == 2
     assert all(float(margin) > 0 for margin in margins)
+
+
+@pytest.mark.torch
+def test_the_denoiser_of_the_readme_draws_at_twice_its_size():
+    *_, block = python_blocks("README.md", r"^```python\n(.*?)^```")
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert names["images"].shape == (4, 1, 32, 32)
+    assert bool(names["images"].isfinite().all())
 
 
 def test_the_quickstart_prints_what_it_shows():

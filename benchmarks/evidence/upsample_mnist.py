@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from benchmarks.evidence.upsample_models import SCHEDULE, Budget, cache_folder, denoiser
 from benchmarks.evidence.upsample_page import write
-from lina.diffusion import convert, nearest_upsample, sample, upsample_guidance
+from lina.diffusion import Schedule, convert, nearest_upsample, sample, upsample_guidance
 from lina.rope import RotaryScaling
 
 LOW, HIGH, STEPS, BATCH = 16, 32, 20, 64
@@ -82,9 +82,9 @@ def drawn(model: Model, size: int, count: int, seed: int) -> dict[str, Any]:
     return {"images": torch.cat(parts), "CPU, s": time.process_time() - start}
 
 
-def draw(model: Model, noise: Tensor, steps: int = STEPS) -> Tensor:
+def draw(model: Model, noise: Tensor, steps: int = STEPS, schedule: Schedule = SCHEDULE) -> Tensor:
     """Return the images of some noise."""
-    return sample(model, noise, SCHEDULE, steps, prediction="v", spacing="t", clip=1.0)
+    return sample(model, noise, schedule, steps, prediction="v", spacing="t", clip=1.0)
 
 
 def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.datasets import load
-from lina.diffusion import avg_pool, cosine
+from lina.diffusion import Schedule, avg_pool, cosine
 from lina.torch import EMA, DiffusionLoss, UNet, UViT
 
 SCHEDULE = cosine()
@@ -66,22 +66,24 @@ def denoiser(name: str, seed: int, budget: Budget, folder: Path) -> tuple[nn.Mod
         model.load_state_dict(stored["model"])
         return model.eval(), stored["record"], path.parent
     low = avg_pool(images("train")[0], 2)
-    found, record = _train(model, low, budget, seed)
+    found, record = train(model, low, budget, seed)
     torch.save({"model": found.state_dict(), "record": record}, path)
     return found, record, path.parent
 
 
-def _train(model: nn.Module, x: Tensor, budget: Budget, seed: int) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the mean model of a training with v-prediction, and its record."""
+def train(
+    model: nn.Module, x: Tensor, budget: Budget, seed: int, schedule: Schedule = SCHEDULE
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the mean model of a training with v-prediction where the images x are, and its record."""
     torch.set_num_threads(budget.threads)
-    generator = torch.Generator().manual_seed(seed)
-    loss, ema, start = DiffusionLoss(SCHEDULE, "v"), EMA(model, budget.decay), time.process_time()
+    generator = torch.Generator(x.device).manual_seed(seed)
+    loss, ema, start = DiffusionLoss(schedule, "v"), EMA(model, budget.decay), time.process_time()
     optimizer = torch.optim.AdamW(model.parameters(), budget.lr)
     rising = max(1, int(budget.warmup * budget.steps))
     rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: _share(k, rising, budget.steps))
     recent = []
     for step in range(budget.steps):
-        rows = torch.randint(x.shape[0], (budget.batch,), generator=generator)
+        rows = torch.randint(x.shape[0], (budget.batch,), generator=generator, device=x.device)
         value = loss(model, x[rows], generator=generator)
         if not math.isfinite(float(value.detach())):
             raise FloatingPointError(f"the loss must be finite, got {float(value.detach())} in step {step}")

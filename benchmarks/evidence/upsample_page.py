@@ -29,7 +29,7 @@ _COLUMNS = ("KID", "Frechet distance", "precision", "recall", "confidence", "CPU
 
 
 def measured(network: Any, x: Tensor, reference: Tensor) -> dict[str, float]:
-    """Return the distances of images (n, 1, 32, 32) to reference features."""
+    """Return the distances of images (n, channels, 32, 32) to reference features."""
     features, probabilities = network.features(x)
     precision, recall = precision_recall(reference[: len(x)], features)
     return {
@@ -164,9 +164,7 @@ def picture(samples: dict[str, dict[str, Any]], path: Path) -> None:
 
     rows = []
     for each in samples.values():
-        row = torch.cat(
-            [torch.nn.functional.pad(image[0], (1, 1, 1, 1), value=1.0) for image in each["images"][:10]], dim=1
-        )
-        rows.append(row)
-    grid = ((torch.cat(rows).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    Image.fromarray(grid.numpy()).save(path, optimize=True)
+        framed = [torch.nn.functional.pad(image, (1, 1, 1, 1), value=1.0) for image in each["images"][:10]]
+        rows.append(torch.cat(framed, dim=2))
+    grid = ((torch.cat(rows, dim=1).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    Image.fromarray(grid.permute(1, 2, 0).squeeze(-1).numpy()).save(path, optimize=True)
