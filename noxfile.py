@@ -84,6 +84,13 @@ def transformers(session: nox.Session) -> None:
 
 
 @nox.session
+def diffusers(session: nox.Session) -> None:
+    """Networks of diffusers here, and guided ones in its loops; ``-- k-diffusion`` adds that package."""
+    environment(session, ".", torch_requirement(session), "diffusers>=0.35", *session.posargs)
+    session.run("pytest", *PARALLEL, "tests/torch/test_diffusion_adapters.py", "tests/torch/test_diffusion_limits.py")
+
+
+@nox.session
 def jax(session: nox.Session) -> None:
     """The table of operations on jax arrays, and traced calls."""
     environment(session, ".[jax]")
