@@ -70,7 +70,7 @@ def trajectories(shape: tuple[int, ...], ratio: float) -> Case:
 
     targets = [Target("lina", DDIM, ratio), Target("lina, dpmpp_2m", MULTISTEP, ratio)]
     name = f"{STEPS} steps on {'x'.join(map(str, shape))}, the model for nothing"
-    return Case(name, contenders, error, targets, at_least_rounds=7)
+    return Case(name, contenders, error, targets, at_least_rounds=51)
 
 
 QUESTION = Question(

@@ -205,6 +205,8 @@ def _in_half(xp: Any, model: Callable[[Any, float], Any], dtype: Any) -> Callabl
 def _called(xp: Any, model: Any, x: Any, t: float) -> Any:
     """Return what the model predicts, in the dtype of ``x``."""
     found = model(x, t)
+    if type(found) is type(x) and found.dtype == x.dtype and found.shape == x.shape:
+        return found  # as it should be: the checks cost as much as the step of a small image
     if type(found) is not type(x):
         _, _, found = open_door(x=x, prediction=found)
     if dtype_name(found).startswith("complex") and not dtype_name(x).startswith("complex"):
