@@ -1,10 +1,11 @@
 """What does the truncated SVD of a matrix on disk cost on a cluster, beside dask's own, and how many digits are right?
 
 ``python -m benchmarks.dask_svd FOLDER [--rows 800000] [--rounds 1]`` writes blocks of rows into FOLDER (4 GB with the
-default), runs every contender cold (blocks out of the page cache) and warm, in alternating order, and prints a table.
+default), runs every contender cold (blocks out of the page cache) and warm, in alternating order, and stores a table.
 """
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -18,11 +19,13 @@ import dask.array as da
 import numpy as np
 from distributed import Client, LocalCluster, wait
 
+from benchmarks.report import machine, machine_line
 from lina.linalg import truncated_svd
 
 COLUMNS, BLOCK, TERMS = 640, 6250, 20
 WORKERS, MEMORY = 2, "2GB"
 NOISE = 1e-8
+OWN = "lina, 2 readings"
 
 
 def write(folder: Path, rows: int) -> None:
@@ -62,7 +65,7 @@ def contenders(A: Any) -> dict[str, Callable[[], Any]]:
         return lambda: tuple(truncated_svd(A, TERMS, method="krylov", rng=0, **options))
 
     return {
-        "lina, 2 readings": own(max_passes=2),
+        OWN: own(max_passes=2),
         "dask, svd_compressed, power, 1 step": dask_own(1, "power"),
         "dask, svd_compressed, QR, 1 step": dask_own(1, "QR"),
         "lina, 3 readings": own(max_passes=3),
@@ -106,11 +109,9 @@ def measure(client: Client, folder: Path, call: Callable[[], Any]) -> dict[str, 
     }
 
 
-def table(client: Client, folder: Path, rows: int, rounds: int) -> None:
-    """Measure all contenders in alternating order and print the least times of each."""
-    A = blocks_of(folder, rows)
-    exact = np.load(folder / "values.npz")["values"]
-    calls = contenders(A)
+def run(client: Client, folder: Path, rows: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Measure all contenders in alternating order and return the least times and the largest peak and error of each."""
+    calls = contenders(blocks_of(folder, rows))
     found: dict[str, dict[str, list[dict[str, Any]]]] = {name: {"cold": [], "warm": []} for name in calls}
     for turn in range(rounds):
         for name in list(calls) if turn % 2 == 0 else list(calls)[::-1]:
@@ -119,24 +120,63 @@ def table(client: Client, folder: Path, rows: int, rounds: int) -> None:
                 found[name][state].append(measure(client, folder, calls[name]))
                 last = found[name][state][-1]
                 print(f"{name}, {state}: {last['wall']:.1f} s, {last['cpu']:.1f} s of CPU", flush=True, file=sys.stderr)
-    size = f"{rows} x {COLUMNS} float64, {rows * COLUMNS * 8 / 1e9:.1f} GB"
-    print(f"\n{size}, {WORKERS} workers of one thread, {MEMORY} each")
-    print(f"| {'contender':36} | cold s | warm s | CPU s | readings | peak MB | error of values |")
-    for name, states in found.items():
-        cold, warm = (min(each["wall"] for each in states[state]) for state in ("cold", "warm"))
-        runs = states["cold"] + states["warm"]
-        cpu, peak = min(each["cpu"] for each in runs), max(each["peak"] for each in runs)
-        error = max(float(np.max(np.abs(each["values"] - exact) / exact)) for each in runs)
-        times, reads = f"{cold:6.1f} | {warm:6.1f} | {cpu:5.1f}", runs[0]["reads"]
-        print(f"| {name:36} | {times} | {reads:8.1f} | {peak:7.0f} | {error:.1e} |")
+    exact = np.load(folder / "values.npz")["values"]
+    return {name: summary(states, exact) for name, states in found.items()}
+
+
+def summary(states: dict[str, list[dict[str, Any]]], exact: np.ndarray) -> dict[str, float]:
+    """Return what is shown of the runs of a contender."""
+    runs = states["cold"] + states["warm"]
+    return {
+        "cold, s": min(each["wall"] for each in states["cold"]),
+        "warm, s": min(each["wall"] for each in states["warm"]),
+        "CPU, s": min(each["cpu"] for each in runs),
+        "readings": runs[0]["reads"],
+        "peak of a worker, MB": max(each["peak"] for each in runs),
+        "largest relative error of the values": max(float(np.max(np.abs(r["values"] - exact) / exact)) for r in runs),
+    }
+
+
+def store(found: dict[str, dict[str, float]], rows: int, folder: Path) -> None:
+    """Write dask-DATE.json and dask-DATE.md."""
+    where = machine()
+    size = f"{rows} x {COLUMNS} float64, {rows * COLUMNS * 8 / 1e9:.1f} GB in {rows // BLOCK} files"
+    note = f"{size}; {WORKERS} workers of one thread with {MEMORY} each; {TERMS} terms. Least times, largest errors."
+    names = list(next(iter(found.values())))
+    table = [f"| | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    for contender, values in found.items():
+        cells = [f"{v:.1e}" if "error" in name else f"{v:.4g}" for name, v in values.items()]
+        table.append(f"| {contender} | {' | '.join(cells)} |")
+    title = "## What does the truncated SVD of a matrix on disk cost on a cluster, and how many digits are right?"
+    text = [f"# dask, {where['date']}", "", machine_line(where), "", title, "", note, "", *table, "", *verdicts(found)]
+    stem = folder / f"dask-{where['date']}"
+    stem.with_suffix(".json").write_text(json.dumps({"machine": where, "rows": rows, "runs": found}, indent=1) + "\n")
+    stem.with_suffix(".md").write_text("\n".join(text) + "\n", encoding="utf-8")
+    print("\n".join(text))
+
+
+def verdicts(found: dict[str, dict[str, float]]) -> list[str]:
+    """Return a line for each target: no slower than dask, half of its readings, right digits."""
+    own, lines = found[OWN], []
+    for peer in (name for name in found if name.startswith("dask")):
+        for state in ("cold, s", "warm, s"):
+            ratio = own[state] / found[peer][state]
+            lines.append(
+                f"- {'met' if ratio <= 1 else 'MISSED'}: {OWN} takes {ratio:.2f} of {peer}, {state[:4]} (wanted 1)"
+            )
+        share = own["readings"] / found[peer]["readings"]
+        lines.append(f"- {'met' if share <= 0.5 else 'MISSED'}: {share:.2g} of the readings of {peer} (wanted 0.5)")
+    error = own["largest relative error of the values"]
+    return [*lines, f"- {'met' if error < 1e-8 else 'MISSED'}: error {error:.1e} of the values (wanted 1e-8)"]
 
 
 def main() -> None:
-    """Write the blocks, run, and take them away again."""
+    """Write the blocks, run, store the table, and take the blocks away again."""
     parser = argparse.ArgumentParser(prog="benchmarks.dask_svd")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, default=800_000)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     folder = arguments.folder / "dask_svd"
     folder.mkdir(parents=True)
@@ -148,9 +188,10 @@ def main() -> None:
             ) as cluster,
             Client(cluster) as client,
         ):
-            table(client, folder, arguments.rows, arguments.rounds)
+            found = run(client, folder, arguments.rows, arguments.rounds)
     finally:
         shutil.rmtree(folder)
+    store(found, arguments.rows, arguments.out)
 
 
 if __name__ == "__main__":
