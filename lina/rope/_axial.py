@@ -1,11 +1,12 @@
 """Rotary positions with several axes, as image transformers have them: a share of each head for each axis."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from lina._core.array import open_door
+from lina._core.array import host_array, open_door
 from lina.rope._checks import check_count
 from lina.rope._rotate import rotate
 from lina.rope._scaling import RotaryScaling
@@ -37,6 +38,7 @@ def grid_positions(*shape: int) -> np.ndarray:
     lengths = [check_count(n, "shape") for n in shape]
     if not lengths:
         raise ValueError("shape must have at least one length, got none")
+    check_count(math.prod(lengths), "product of shape")
     axes = np.meshgrid(*[np.arange(n, dtype=np.int64) for n in lengths], indexing="ij")
     return np.stack([axis.ravel() for axis in axes], axis=-1)
 
@@ -89,9 +91,10 @@ def rotate_axial(
     _, x = open_door(min_ndim=1, x=x)
     axes = _check_scalings(scalings, x)
     seen = [None] * len(axes) if lengths is None else _as_list(lengths, "lengths")
+    seen = [None if length is None else check_count(length, "lengths") for length in seen]
     if len(seen) != len(axes):
         raise ValueError(f"lengths must have one entry for each of {len(axes)} axes, got {len(seen)}")
-    where = positions if hasattr(positions, "shape") else np.asarray(positions)
+    where = positions if hasattr(positions, "shape") else host_array(positions, "positions")
     if where.ndim == 0 or where.shape[-1] != len(axes):
         raise ValueError(f"positions must have {len(axes)} entries on the last axis, got shape {tuple(where.shape)}")
     parts, first = [], 0

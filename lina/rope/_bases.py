@@ -50,7 +50,10 @@ def complementary_bases(candidates: Sequence[float], count: int, *, head_dim: in
     >>> complementary_bases([10000.0, 10010.0, 25000.0], 2, head_dim=64, length=2048)
     [10000.0, 25000.0]
     """
-    bases = [check_above(base, "candidates", 1) for base in candidates]
+    try:
+        bases = [check_above(base, "candidates", 1) for base in candidates]
+    except TypeError as reason:
+        raise TypeError(f"candidates must be a sequence of numbers: {reason}") from None
     if len(set(bases)) < len(bases):
         raise ValueError(f"candidates must be different, got {bases}")
     wanted, dim = check_count(count, "count"), check_even(head_dim, "head_dim")

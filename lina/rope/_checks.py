@@ -6,8 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_count as check_count  # the other files of the room take it from here
-from lina._core.array import refuse_gradient, to_numpy
+from lina._core import array
+from lina._core.array import host_array, refuse_gradient
+
+_MOST = 2**48  # beyond it numpy has errors of its own, which name no argument
+
+
+def check_count(value: Any, name: str, least: int = 1, most: int = _MOST) -> int:
+    """Return ``value`` as an int of at least ``least`` and at most ``most``."""
+    number = array.check_count(value, name, least)
+    if number > most:
+        raise ValueError(f"{name} must be at most {most}, got {number}")
+    return number
 
 
 def check_above(value: Any, name: str, limit: float, *, allow_equal: bool = False) -> float:
@@ -17,6 +27,8 @@ def check_above(value: Any, name: str, limit: float, *, allow_equal: bool = Fals
         if isinstance(value, (str, bool, np.bool_)):
             raise TypeError
         number = float(value)
+    except OverflowError:
+        number = math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
     if not (math.isfinite(number) and (number > limit or (allow_equal and number == limit))):
@@ -36,7 +48,7 @@ def check_even(value: Any, name: str) -> int:
 def check_positions(positions: Any, name: str = "positions") -> np.ndarray:
     """Return positions, counted from 0, as a float64 array of numpy."""
     refuse_gradient("A scale of positions", **{name: positions})
-    values = np.asarray(to_numpy(positions))
+    values = host_array(positions, name)
     if values.dtype.kind not in "iuf":
         raise TypeError(f"{name} must be integers or real numbers, got dtype {values.dtype}")
     values = values.astype(np.float64)
@@ -50,7 +62,7 @@ def check_positions(positions: Any, name: str = "positions") -> np.ndarray:
 def check_frequencies(inv_freq: Any, name: str = "inv_freq") -> np.ndarray:
     """Return frequencies as a float64 array of numpy with one axis."""
     refuse_gradient("A number of turns", **{name: inv_freq})
-    values = np.asarray(to_numpy(inv_freq))
+    values = host_array(inv_freq, name)
     if values.dtype.kind not in "iuf":
         raise TypeError(f"{name} must be real numbers, got dtype {values.dtype}")
     if values.ndim != 1:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
+from lina._core.array import check_option
 from lina.rope._checks import check_above, check_count
 from lina.rope._frequencies import ntk_base, ramp_ends, rotary_frequencies
-from lina.rope._parameters import POSITION_KINDS
+from lina.rope._parameters import KINDS, POSITION_KINDS
 from lina.rope._scaling import SHAPE, RotaryScaling
 
 _SAME_NAME = ("linear", "dynamic", "yarn", "llama3", "longrope")
@@ -30,7 +31,9 @@ def from_hf(config: Any, layer_type: str | None, layout: str) -> RotaryScaling:
     if name not in _KIND_OF_TYPE:
         raise ValueError(f"config must have a rope_type of {', '.join(_KIND_OF_TYPE)}, got {name!r}")
     kind = _KIND_OF_TYPE[name]
-    head_dim = _read(config, "head_dim") or _count(config, "hidden_size") // _count(config, "num_attention_heads")
+    head_dim = _read(config, "head_dim")
+    if head_dim is None:
+        head_dim = _count(config, "hidden_size") // _count(config, "num_attention_heads")
     head_dim = check_count(head_dim, "head_dim")
     share = rope.get("partial_rotary_factor", _read(config, "partial_rotary_factor", 1.0))
     share = check_above(share, "partial_rotary_factor", 0)
@@ -66,7 +69,10 @@ def with_options(scaling: RotaryScaling, options: dict[str, Any], config: Any) -
     if "kind" not in options:
         return replace(scaling, **options)
     own = {name: getattr(scaling, name) for name in ("original_length", *SHAPE)}
-    if options["kind"] in POSITION_KINDS and scaling.kind not in ("none", "dynamic"):
+    if check_option(options["kind"], tuple(KINDS), "kind") in POSITION_KINDS and scaling.kind not in (
+        "none",
+        "dynamic",
+    ):
         own |= {"original_length": _count(config, "max_position_embeddings"), "trained": scaling}
     return RotaryScaling(**(own | options))
 
@@ -85,7 +91,7 @@ def _count(config: Any, name: str) -> int:
 
 def _rope_parameters(config: Any, layer_type: str | None) -> dict[str, Any]:
     """Return the parameters of one type of layer, without entries that are None."""
-    rope = _read(config, "rope_parameters") or _read(config, "rope_scaling") or {}
+    rope = _read(config, "rope_parameters", _read(config, "rope_scaling", {}))
     if not isinstance(rope, dict):
         raise TypeError(f"config must have a dict of rope parameters, got {type(rope).__name__}")
     nested = [name for name, value in rope.items() if isinstance(value, dict)]
@@ -93,6 +99,8 @@ def _rope_parameters(config: Any, layer_type: str | None) -> dict[str, Any]:
         if layer_type not in nested:
             raise ValueError(f"layer_type must be one of {', '.join(map(repr, nested))}, got {layer_type!r}")
         rope = rope[layer_type]
+    elif layer_type is not None:
+        raise ValueError(f"layer_type must be None where all layers have the same parameters, got {layer_type!r}")
     return {name: value for name, value in rope.items() if value is not None}
 
 
@@ -110,7 +118,7 @@ def _logit_scale(kind: str, rope: dict[str, Any], factor: float | None, original
     if kind not in ("yarn", "longrope") or factor is None:
         return None
     root, every = rope.get("mscale"), rope.get("mscale_all_dim")
-    attention = rope.get("attention_factor")
+    attention = rope.get("attention_factor", _one_mscale(rope) if kind == "longrope" else None)
     if attention is not None:
         attention = check_above(attention, "attention_factor", 0)
     if attention is None and kind == "longrope":
@@ -118,6 +126,15 @@ def _logit_scale(kind: str, rope: dict[str, Any], factor: float | None, original
     if attention is None and root and every:
         attention = _mscale(factor, root) / _mscale(factor, every)
     return "yarn" if attention is None else attention * attention
+
+
+def _one_mscale(rope: dict[str, Any]) -> Any:
+    """Return the factor that PhiMoE has for short and for long texts, which must be the same."""
+    short, far = rope.get("short_mscale"), rope.get("long_mscale")
+    if short != far:
+        wanted = "the same short_mscale and long_mscale: a logit scale does not follow the length"
+        raise ValueError(f"config must have {wanted}, got {short!r} and {far!r}")
+    return short
 
 
 def _mscale(factor: float, weight: float) -> float:

@@ -109,7 +109,7 @@ def _divisors(values: Any, name: str, pairs: int) -> tuple[float, ...]:
     """Return one positive number for each frequency."""
     try:
         numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise TypeError(f"{name} must be a list of numbers, got {type(values).__name__}") from None
     if numbers.shape != (pairs,):
         raise ValueError(f"{name} must have rotary_dim / 2 = {pairs} entries, got shape {numbers.shape}")

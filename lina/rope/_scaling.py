@@ -73,7 +73,8 @@ class RotaryScaling:
         or clipped; a number; or a function of the positions.
     trained : RotaryScaling, optional
         For kinds of positions: the frequencies and the logit scale that the model was trained with, where these are not
-        plain, as those of Llama 3.1 and later ("llama3"). A static scaling of frequencies, of the same head.
+        plain, as those of Llama 3.1 and later ("llama3"). A static scaling of frequencies, of the same head. Those of
+        "longrope" are for lengths up to this scaling's ``original_length`` unless `inv_freq` is given another.
     schedule : {"static", "local_static", "row_bucket"}
         Where s comes from: ``factor``; the length that is given, for a conversation of known length; or the row of the
         query, as `bucket_of` says. Only the last grows with decoding and agrees with a prefill.
@@ -152,7 +153,11 @@ class RotaryScaling:
             raise ValueError(f"rotary_dim must be at least 4 for kind {self.kind!r}, got 2: one frequency has no base")
         given = {name: getattr(self, name) for name in NAMES}
         # what is equal to a default of the class after `replace` was never asked for
-        given["sinks"] = None if self.sinks == 0 and "sinks" not in KINDS[self.kind] else given["sinks"]
+        given["sinks"] = (
+            None
+            if isinstance(self.sinks, int) and self.sinks == 0 and "sinks" not in KINDS[self.kind]
+            else given["sinks"]
+        )
         values |= resolve(self.kind, given, self.schedule, values["original_length"], rotary // 2)
         for name, value in {**values, "rotary_dim": rotary}.items():
             object.__setattr__(self, name, value)
@@ -185,6 +190,8 @@ class RotaryScaling:
             wanted, given = getattr(trained, name), getattr(self, name)
             if wanted != given:
                 raise ValueError(f"{name} must be that of trained, {wanted!r}, got {given!r}")
+        if trained.kind == "none" and trained.logit_scale is None:
+            object.__setattr__(self, "trained", None)
 
     def __repr__(self) -> str:
         """Return the call that makes it, without what is left at its default."""

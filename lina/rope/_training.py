@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, open_door, real_dtype
+from lina._core.array import check_option, host_array, open_door, real_dtype
 from lina._core.random import generator
 from lina.rope._checks import check_above, check_count, quiet
 from lina.rope._scaling import RotaryScaling
@@ -57,7 +57,10 @@ def random_positions(
     check_option(method, ("subset", "stretched"), "method")
     if n > longest:
         raise ValueError(f"length must be at most max_length = {longest}, got {n}")
-    draws, shape = generator(rng), tuple(check_count(size, "batch", 0) for size in np.atleast_1d(batch))
+    draws, shape = (
+        generator(rng),
+        tuple(check_count(size, "batch", 0) for size in np.atleast_1d(host_array(batch, "batch"))),
+    )
     if method == "stretched":
         ends = np.minimum(draws.exponential(max(n - 1, 0), size=shape), longest - 1)
         return ends[..., None] * np.linspace(0, 1, n)
@@ -113,6 +116,9 @@ def inverse_leaky_rerope(
     common = {"head_dim": head_dim, "base": base, **options}
     training = RotaryScaling("leaky_rerope", original_length=n, window=n // 4, factor=n / (2 * length), **common)
     return training, RotaryScaling("none", original_length=length, **common)
+
+
+_MOST_LAYERS = 2**20
 
 
 @dataclass(frozen=True)
@@ -183,7 +189,7 @@ def hybrid_layers(
     >>> [k for k, plan in enumerate(plans) if plan.attention == "full"], plans[0].window
     ([8, 16], 64)
     """
-    depth, n = check_count(num_layers, "num_layers", 2), check_count(train_length, "train_length")
+    depth, n = check_count(num_layers, "num_layers", 2, _MOST_LAYERS), check_count(train_length, "train_length")
     check_option(method, ("hwfa2", "hwfa"), "method")
     if method == "hwfa":
         largest = max((3 * n // 4 - 1) // (depth - 1) + 1, 1)

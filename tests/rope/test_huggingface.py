@@ -202,6 +202,26 @@ def test_layers_of_different_types_are_told_apart():
     assert (full.kind, full.base) == ("linear", 1e6)
     with pytest.raises(ValueError, match="layer_type must be one of 'full_attention', 'sliding_attention', got None"):
         RotaryScaling.from_hf(nested)
+    flat = {
+        "rope_parameters": nested["rope_parameters"]["full_attention"],
+        "head_dim": 64,
+        "max_position_embeddings": 64,
+    }
+    with pytest.raises(ValueError, match=r"layer_type must be None where all layers .* got 'full_attention'"):
+        RotaryScaling.from_hf(flat, layer_type="full_attention")
+
+
+def test_one_factor_for_short_and_long_texts_is_a_logit_scale():
+    lists = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "original_max_position_embeddings": 16}
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, **lists}
+
+    def scaling(**scales):
+        config = {"rope_parameters": rope | scales, "head_dim": 8, "max_position_embeddings": 64}
+        return RotaryScaling.from_hf(config)
+
+    assert scaling(short_mscale=1.5, long_mscale=1.5).logit_scale == 2.25
+    with pytest.raises(ValueError, match=r"the same short_mscale and long_mscale.* got 1.5 and 1.25"):
+        scaling(short_mscale=1.5, long_mscale=1.25)
 
 
 def test_what_cannot_be_converted_is_refused():

@@ -298,3 +298,18 @@ def test_suggestions_refuse_what_has_no_rule():
         suggest("longrope", 256, 512)
     with pytest.raises(ValueError, match="train_length must be at least 8, got 2"):
         suggest("rerope", 2, 512)
+
+
+def test_a_plain_scaling_is_nothing_to_have_been_trained_with():
+    plain = RotaryScaling("none", head_dim=8, original_length=64)
+    assert RotaryScaling("rerope", head_dim=8, original_length=64, trained=plain).trained is None
+    scaled = RotaryScaling("none", head_dim=8, original_length=64, logit_scale=1.5)
+    assert RotaryScaling("rerope", head_dim=8, original_length=64, trained=scaled).query_scale(3) == 1.5
+
+
+def test_divisors_of_training_are_those_of_the_length_that_is_read():
+    lists = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+    trained = RotaryScaling("longrope", head_dim=8, original_length=16, factor=4.0, **lists)
+    scaling = RotaryScaling("rerope", head_dim=8, original_length=64, trained=trained)
+    np.testing.assert_array_equal(scaling.inv_freq(), trained.inv_freq(64))
+    np.testing.assert_array_equal(scaling.inv_freq(16), trained.inv_freq(16))

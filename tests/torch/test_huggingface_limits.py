@@ -13,7 +13,7 @@ import lina.torch.huggingface  # noqa: E402
 from lina._core.errors import LinaWarning  # noqa: E402
 from lina.rope import RotaryScaling  # noqa: E402
 from lina.torch import extend  # noqa: E402
-from tests.torch.huggingface_cases import LLAMA3, TRAINED, YARN, extended, model_of, scaling_of, tokens  # noqa: E402
+from tests.torch.huggingface_cases import LLAMA3, LONGROPE, TRAINED, YARN, extended, model_of, scaling_of, tokens  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -105,8 +105,15 @@ def test_models_that_cannot_be_extended_are_refused():
     with pytest.raises(ValueError, match=r"kind of scaling must be 'llama3', which model .* 'linear'"):
         extend(own, RotaryScaling.from_hf(own.config, kind="linear", factor=2.0))
     partial = model_of("Phi", rope_parameters={"partial_rotary_factor": 0.5, **YARN})
-    with pytest.raises(ValueError, match="model must rotate by the base, rotary_dim and layout of scaling in all"):
+    with pytest.raises(
+        ValueError, match=r"must rotate whole heads .* an attention factor .*rotary_dim = 8 of head_dim = 16"
+    ):
         extend(partial, scaling_of(partial))
+    short_only = model_of(
+        "Phimoe", torch.float32, rope_parameters={**LONGROPE, "short_mscale": 1.2, "long_mscale": 1.2}
+    )
+    with pytest.raises(ValueError, match="in all layers, got layer 0: queries that differ"):
+        extend(short_only, scaling_of(short_only), length=64)
     images = model_of(rope_parameters={"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]})
     with pytest.raises(ValueError, match="one position for each token, got mrope_section"):
         extend(images, scaling)

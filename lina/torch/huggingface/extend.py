@@ -145,6 +145,12 @@ def _check_scaling(own: RotaryScaling, longest: int, scaling: RotaryScaling) -> 
         wanted, given = getattr(own, name), getattr(scaling, name)
         if wanted != given:
             raise ValueError(f"{name} of scaling must be that of model, {wanted!r}, got {given!r}")
+    if own.logit_scale is not None and own.rotary_dim != own.head_dim:
+        raise ValueError(
+            "model must rotate whole heads where its configuration has an attention factor (logit_scale "
+            f"{own.logit_scale!r}), got rotary_dim = {own.rotary_dim} of head_dim = {own.head_dim}: "
+            "transformers leaves the rest of a head out of that factor"
+        )
     trained = None if own.kind in ("none", "dynamic") else own
     if scaling.changes_positions and scaling.trained != trained:
         raise ValueError(

@@ -65,7 +65,22 @@ def attention_modules(owner: nn.Module, config: Any, identity: IdentityRotary, l
         If one does not, or does anything else that an extended model would not.
     """
     scaling = RotaryScaling.from_hf(config, layout=layout)
-    positions = torch.linspace(0, min(scaling.original_length, _LONGEST) - 1, _TOKENS).long()
+    # "longrope" has other frequencies beyond its length; first, so that the model is left with those below
+    beyond = [scaling.original_length + 1] if scaling.kind == "longrope" else []
+    turned: Seen = []
+    for length in (*beyond, min(scaling.original_length, _LONGEST)):
+        positions = torch.linspace(0, length - 1, _TOKENS).long()
+        turned, plain = _with_and_without(owner, config, identity, positions)
+        for (module, q, k), (_, *unturned) in zip(turned, plain, strict=True):
+            for name, x, y in zip(("queries", "keys"), (q, k), unturned, strict=True):
+                _check_turn(f"layer {module.layer_idx}: {name}", x, y, positions, scaling)
+    return [module for module, *_ in turned]
+
+
+def _with_and_without(
+    owner: nn.Module, config: Any, identity: IdentityRotary, positions: torch.Tensor
+) -> tuple[Seen, Seen]:
+    """Return what the attention of a model sees with its rotary module, and with none."""
     rotary, implementation = owner.rotary_emb, config._attn_implementation
     try:
         config._attn_implementation = PROBE
@@ -76,10 +91,7 @@ def attention_modules(owner: nn.Module, config: Any, identity: IdentityRotary, l
         owner.rotary_emb, config._attn_implementation = rotary, implementation
     if not turned:
         raise ValueError(_OWN_ATTENTION.format(type(owner).__name__))
-    for (module, q, k), (_, *unturned) in zip(turned, plain, strict=True):
-        for name, x, y in zip(("queries", "keys"), (q, k), unturned, strict=True):
-            _check_turn(f"layer {module.layer_idx}: {name}", x, y, positions, scaling)
-    return [module for module, *_ in turned]
+    return turned, plain
 
 
 def _run(owner: nn.Module, positions: torch.Tensor) -> Seen:
@@ -120,9 +132,10 @@ def _check_turn(what: str, turned: torch.Tensor, plain: torch.Tensor, positions:
     if turned.shape[-1] != scaling.head_dim:
         raise ValueError(f"head_dim of scaling must be that of model, {turned.shape[-1]}, got {scaling.head_dim}")
     root = torch.from_numpy(scaling.query_scale(positions.numpy())).sqrt()
-    turn = table(positions.double(), frequencies(scaling), root[None], plain)
-    # The model's angles, up to 2048 in float32, its rounding of cos and sin, and those of the products
-    tolerance = (1e-3 + 4 * torch.finfo(turned.dtype).eps) * float(plain.double().norm())
+    last = int(positions[-1])
+    turn = table(positions.double(), frequencies(scaling, last + 1), root[None], plain)
+    # The model's angles in float32, its rounding of cos and sin, and those of the products
+    tolerance = (1e-3 + 2.0**-24 * last + 4 * torch.finfo(turned.dtype).eps) * float(plain.double().norm())
     layouts = ("half", "interleaved")
     errors = {each: float((turned.double() - rotate(plain, turn, each).double()).norm()) for each in layouts}
     if errors[scaling.layout] <= tolerance:
