@@ -22,6 +22,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "gallery_src"]
 default_role = "py:obj"
+nitpicky = True  # a name in single backticks is a link
 
 autodoc_typehints = "none"  # numpydoc states the types
 autodoc_member_order = "bysource"
@@ -53,10 +54,13 @@ _WITHOUT_SIDEBAR = (
     "call_from",
     "coming_from",
     "jax",
+    "dask",
+    "distributed",
     "length_extrapolation",
     "diffusion",
     "conventions",
     "promises",
+    "performance",
     "architecture",
     "benchmarks",
 )

@@ -1,6 +1,7 @@
-"""Two directives and a renderer: files that may be absent, the newest benchmark, formulas without a script."""
+"""Files that may be absent, pages and a table of the newest benchmarks, formulas without a script."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import make_refnode
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-NONE_YET = "No results have been committed yet."
 
 
 class FigureIfPresent(Figure):
@@ -24,17 +25,41 @@ class FigureIfPresent(Figure):
         return super().run() if (page.parent / self.arguments[0]).exists() else []
 
 
-class NewestBenchmark(SphinxDirective):
-    """The newest page of every room in benchmarks/results: ROOM-YYYY-MM-DD.md; quick runs measure nothing."""
+def newest_results() -> dict[str, Path]:
+    """Return the newest page of every room in benchmarks/results, ROOM-YYYY-MM-DD.md; quick runs measure nothing."""
+    newest = {page.stem[: -len("-YYYY-MM-DD")]: page for page in sorted(RESULTS.glob("*.md"))}
+    return {room: page for room, page in newest.items() if not room.endswith("-quick")}
+
+
+def write_benchmark_pages(app: Sphinx) -> None:
+    """Write benchmarks/ROOM.rst of the newest results, and copy the pictures that they name."""
+    folder = Path(app.srcdir) / "benchmarks"
+    folder.mkdir(exist_ok=True)
+    for room, page in newest_results().items():
+        text = as_rst(page.read_text("utf-8")) + "\n"
+        for picture in RESULTS.glob(f"{page.stem}*.png"):
+            shutil.copy(picture, folder)
+        target = folder / f"{room}.rst"
+        if not target.exists() or target.read_text("utf-8") != text:  # an unchanged page is not built again
+            target.write_text(text, "utf-8")
+
+
+class BenchmarkSummary(SphinxDirective):
+    """A table of all rooms with results: the date, the questions, how many targets were met and missed."""
 
     def run(self) -> list[nodes.Node]:
-        newest = {page.stem[: -len("-YYYY-MM-DD")]: page for page in sorted(RESULTS.glob("*.md"))}
-        newest = {room: page for room, page in newest.items() if not room.endswith("-quick")}
-        if not newest:
-            return self.parse_text_to_nodes(NONE_YET)
-        for page in newest.values():
+        rows = []
+        for room, page in newest_results().items():
             self.env.note_dependency(page)
-        return self.parse_text_to_nodes("\n\n".join(as_rst(page.read_text("utf-8")) for page in newest.values()))
+            text = page.read_text("utf-8")
+            met, missed = (len(re.findall(rf"^- {verdict}:", text, re.MULTILINE)) for verdict in ("met", "MISSED"))
+            first, *others = re.findall(r"^## (.*)$", text, re.MULTILINE)
+            question = _inline(first + (f" (and {len(others)} more)" if others else ""))
+            cells = f":doc:`{room} <benchmarks/{room}>`", page.stem[-10:], str(met or ""), str(missed or ""), question
+            rows.append("   * - " + "\n     - ".join(cells))
+        header = "   * - tables\n     - date\n     - met\n     - missed\n     - first question"
+        options = "   :header-rows: 1\n   :class: figures words\n   :widths: 14 12 8 8 58\n"
+        return self.parse_text_to_nodes("\n".join([".. list-table::", options, header, *rows]))
 
 
 def as_rst(markdown: str) -> str:
@@ -48,13 +73,13 @@ def _block(block: str) -> str:
     if lines[0].startswith("```"):
         return "::\n\n" + "\n".join(f"   {line}" for line in lines[1:-1])
     if lines[0].startswith("#"):
-        rest = "\n".join(lines[1:])
-        return f".. rubric:: {_inline(lines[0].lstrip('# ').replace('`', ''))}" + (
-            f"\n\n{_block(rest)}" if rest.strip() else ""
-        )
+        title, rest = lines[0].lstrip("# ").replace("`", ""), "\n".join(lines[1:])
+        mark = "=-^"[min(lines[0].index(" "), 3) - 1]
+        return f"{_inline(title)}\n{2 * len(title) * mark}" + (f"\n\n{_block(rest)}" if rest.strip() else "")
     if lines[0].startswith("|"):
         return _table(lines)
-    return "\n".join(re.sub(r"^\\\*(?= )", "-", _inline(line)) for line in lines)
+    pictures = "".join(f"\n\n.. image:: {name}" for name in re.findall(r"`(\S+\.png)`", block))
+    return "\n".join(re.sub(r"^\\\*(?= )", "-", _inline(line)) for line in lines) + pictures
 
 
 def _table(lines: list[str]) -> str:
@@ -88,8 +113,22 @@ def _formula(self: Any, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
+def link_bare_name(app: Sphinx, env: Any, node: nodes.Element, text: nodes.Element) -> nodes.Element | None:
+    """Link a name without its module to the object that has it, a function or class before a method."""
+    if node.get("reftype") != "obj":
+        return None
+    objects = env.get_domain("py").objects
+    found = [full for full in objects if full.endswith("." + node["reftarget"])]
+    if not found:
+        return None
+    full = min(found, key=lambda name: (name.count("."), name))
+    return make_refnode(app.builder, node["refdoc"], objects[full].docname, objects[full].node_id, text, full)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("figure-if-present", FigureIfPresent)
-    app.add_directive("newest-benchmark", NewestBenchmark)
+    app.add_directive("benchmark-summary", BenchmarkSummary)
+    app.connect("builder-inited", write_benchmark_pages)
+    app.connect("missing-reference", link_bare_name)
     app.add_html_math_renderer("mathml", (_formula, None), (_formula, None))
     return {"parallel_read_safe": True}

@@ -358,12 +358,29 @@ def check_rank(k: Any, limit: int, name: str = "k", what: str = "min(m, n)") -> 
     return value
 
 
+def real_number(value: Any, name: str, wanted: str = "a number") -> float:
+    """Return a real number as a float, infinite beyond its range; texts, truth values and complex numbers are none."""
+    try:
+        if isinstance(value, (str, bytes, bool, np.bool_)) or "complex" in str(getattr(value, "dtype", "")):
+            raise TypeError
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+    except (RuntimeError, TypeError, ValueError):
+        raise TypeError(f"{name} must be {wanted}, got {type(value).__name__}") from None
+
+
+def check_positive(value: Any, name: str) -> float:
+    """Return ``value`` as a float that is finite and positive."""
+    number = real_number(value, name)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} must be finite and positive, got {number}")
+    return number
+
+
 def check_tolerance(value: Any, name: str) -> float:
     """Return ``value`` as a float that is finite and not negative."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    number = real_number(value, name)
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(f"{name} must be finite and not negative, got {number}")
     return number

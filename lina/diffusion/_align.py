@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option
+from lina._core.array import check_option, check_positive
 from lina.diffusion._schedule import Schedule, check_schedule, check_times, on_host
-from lina.diffusion._schedules import clipped, positive
+from lina.diffusion._schedules import clipped
 
 Size = float | Sequence[float]
 
@@ -143,7 +143,7 @@ def match_time(schedule: Schedule, t: Any, gain: float, *, beyond: str = "error"
     """
     check_schedule(schedule)
     check_option(beyond, ("error", "end"), "beyond")
-    factor = positive(gain, "gain")
+    factor = check_positive(gain, "gain")
 
     def matched(times: np.ndarray) -> np.ndarray:
         times = check_times(times)
@@ -190,7 +190,7 @@ def rho(schedule: Schedule, t: Any, gain: float) -> Any:
     0.75
     """
     check_schedule(schedule)
-    root = math.sqrt(positive(gain, "gain"))
+    root = math.sqrt(check_positive(gain, "gain"))
 
     def ratio(times: np.ndarray) -> np.ndarray:
         alpha, sigma = schedule._alpha_sigma(check_times(times))
@@ -245,5 +245,5 @@ def _sides(size: Size, name: str) -> list[float]:
     if isinstance(size, (tuple, list)):
         if not size:
             raise ValueError(f"{name} must have at least one axis, got none")
-        return [positive(side, name) for side in size]
-    return [positive(size, name)] * 2
+        return [check_positive(side, name) for side in size]
+    return [check_positive(size, name)] * 2

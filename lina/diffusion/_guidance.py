@@ -13,6 +13,7 @@ from lina._core.array import (
     dtype_name,
     from_numpy,
     open_door,
+    real_number,
     refuse_gradient,
 )
 from lina._core.kernels import kernel
@@ -239,12 +240,7 @@ def _weights(found: Any, time: np.ndarray, share: float, x: Any) -> np.ndarray:
 
 def _finite(value: Any, name: str) -> float:
     refuse_gradient(_WHAT, **{name: value})
-    try:
-        if isinstance(value, str):
-            raise TypeError
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    number = real_number(value, name)
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {number}")
     return number

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, check_option, check_tolerance, dtype_name, is_lazy, open_door
+from lina._core.array import check_finite, check_option, check_tolerance, dtype_name, is_lazy, open_door, real_number
 from lina._core.random import gaussian, generator
 from lina.diffusion._convert import factors, prediction_of
 from lina.diffusion._schedule import Schedule, check_schedule
@@ -252,10 +252,14 @@ def _checked_method(method: str, eta: float, variance: str) -> float:
 def _limits(clip: Any) -> tuple[float, float] | None:
     if clip is None:
         return None
-    try:
-        low, high = (float(each) for each in (clip if isinstance(clip, (tuple, list)) else (-clip, clip)))
-    except (TypeError, ValueError):
-        raise TypeError(f"clip must be a number or a pair of numbers, got {clip!r}") from None
+    wanted = "a number or a pair of numbers"
+    if isinstance(clip, (tuple, list)):
+        if len(clip) != 2:
+            raise TypeError(f"clip must be {wanted}, got {clip!r}")
+        low, high = (real_number(each, "clip", wanted) for each in clip)
+    else:
+        high = real_number(clip, "clip", wanted)
+        low = -high
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"clip must have finite limits in ascending order, got ({low:g}, {high:g})")
     return low, high

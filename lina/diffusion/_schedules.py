@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite
+from lina._core.array import check_finite, check_positive, real_number
 from lina.diffusion._per_sample import host_numbers
 from lina.diffusion._schedule import Schedule, check_times, on_host
 
@@ -81,7 +81,7 @@ def nichol_cosine(offset: float = 0.008) -> Schedule:
     >>> round(alpha, 4), round(sigma, 4)
     (0.7027, 0.7114)
     """
-    return _NicholCosine(positive(offset, "offset"))
+    return _NicholCosine(check_positive(offset, "offset"))
 
 
 def vp_linear(beta_min: float = 0.1, beta_max: float = 20.0) -> Schedule:
@@ -114,7 +114,7 @@ def vp_linear(beta_min: float = 0.1, beta_max: float = 20.0) -> Schedule:
     >>> round(vp_linear().logsnr(1.0), 4)
     -10.05
     """
-    low, high = positive(beta_min, "beta_min"), positive(beta_max, "beta_max")
+    low, high = check_positive(beta_min, "beta_min"), check_positive(beta_max, "beta_max")
     if low > high:
         raise ValueError(f"beta_max must be at least beta_min = {low:g}, got {high:g}")
     return _VpLinear(low, high)
@@ -152,10 +152,10 @@ def edm(sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> 
     >>> edm().alpha_sigma([0.0, 1.0])[1].round(6)
     array([2.e-03, 8.e+01])
     """
-    low, high = positive(sigma_min, "sigma_min"), positive(sigma_max, "sigma_max")
+    low, high = check_positive(sigma_min, "sigma_min"), check_positive(sigma_max, "sigma_max")
     if low >= high:
         raise ValueError(f"sigma_max must be above sigma_min = {low:g}, got {high:g}")
-    return _Edm(low, high, positive(rho, "rho"))
+    return _Edm(low, high, check_positive(rho, "rho"))
 
 
 def flow() -> Schedule:
@@ -348,10 +348,10 @@ _LARGEST = 1400.0  # beyond it the angle of a lambda is no number of full precis
 
 def clipped(schedule: Schedule, clip: Any) -> Schedule:
     """Return a schedule whose lambda is within ``clip``, by an affine map of its angle."""
-    try:
-        low, high = (float(each) for each in clip)
-    except (TypeError, ValueError):
-        raise TypeError(f"clip must be a pair of numbers, got {clip!r}") from None
+    wanted = "a pair of numbers"
+    if not isinstance(clip, (tuple, list, np.ndarray)) or len(clip) != 2:
+        raise TypeError(f"clip must be {wanted}, got {clip!r}")
+    low, high = (real_number(each, "clip", wanted) for each in clip)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"clip must have two finite numbers in ascending order, got ({low:g}, {high:g})")
     if max(-low, high) > _LARGEST:
@@ -397,16 +397,3 @@ class _Clipped(Schedule):
 
 def _angle(logsnr: Any) -> Any:
     return np.arctan(np.exp(-np.maximum(logsnr, -_LARGEST) / 2))
-
-
-def positive(value: Any, name: str) -> float:
-    """Return ``value`` as a finite float above 0."""
-    try:
-        if isinstance(value, (str, bool)):
-            raise TypeError
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{name} must be finite and positive, got {number}")
-    return number

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import is_lazy, open_door
+from lina._core.array import is_lazy, open_door, real_number
 from lina._core.kernels import kernel
 from lina.hippo._arrays import check_overflow, constant, open_finite
 from lina.hippo._measures import roots
@@ -132,10 +132,7 @@ def _weights(xp: Any, h: Any, b: Any) -> tuple[Any, Any]:
         step = xp.astype(step, constant(xp, np.ones(1), b).dtype)[..., None]
         infinite = xp.isinf(step)
         return xp.where(infinite, 0.0, xp.ones_like(step)), xp.where(infinite, xp.ones_like(step), step)
-    try:
-        number = float(h)
-    except (TypeError, ValueError):
-        raise TypeError(f"h must be a number or an array, got {type(h).__name__}") from None
+    number = real_number(h, "h", "a number or an array")
     if not number >= 0:
         raise ValueError(f"h must not be negative, got {number}")
     pair = (0.0, 1.0) if math.isinf(number) else (1.0, number)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_count, check_option, refuse_gradient
+from lina._core.array import check_count, check_option, real_number, refuse_gradient
 
 MEASURES = ("legs", "legt", "lagt", "glagt", "fout", "foud", "fourier_legs")
 SCALINGS = ("paper", "orthonormal", "lmu")
@@ -50,12 +50,7 @@ def check_positive(value: Any, name: str) -> float:
 
 def _number(value: Any, name: str) -> float:
     refuse_gradient("A measure", **{name: value})
-    try:
-        if isinstance(value, str):
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    return real_number(value, name)
 
 
 def check_scaling(scaling: Any, measure: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from lina._core.array import adjoint, balance, check_rank, dtype_name, open_door, to_numpy
+from lina._core.array import adjoint, balance, check_positive, check_rank, dtype_name, open_door, to_numpy
 from lina._core.certificates import CertificateKind, Status
 from lina.linalg._lowrank import LowRank
 
@@ -110,7 +110,7 @@ class LowRankEigh(LowRank):
         array([1., 1., 1.])
         """
         xp, U, B = open_door(U=self.U, B=B)
-        shift = _positive(shift)
+        shift = check_positive(shift, "shift")
         if B.ndim not in (1, 2) or B.shape[0] != U.shape[0]:
             raise ValueError(f"B must have {U.shape[0]} rows, got shape {tuple(B.shape)}")
         B, _, scale = balance(xp, B, "B")
@@ -122,16 +122,6 @@ class LowRankEigh(LowRank):
         coefficients = adjoint(xp, U) @ B
         X = B - U @ (weight * coefficients if B.ndim == 1 else weight[:, None] * coefficients)
         return _over(xp, X, scale, shift)
-
-
-def _positive(shift: Any) -> float:
-    try:
-        number = float(shift)
-    except (TypeError, ValueError):
-        raise TypeError(f"shift must be a number, got {type(shift).__name__}") from None
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"shift must be finite and positive, got {number}")
-    return number
 
 
 def _over(xp: Any, X: Any, scale: float, shift: float) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lina._core import array
-from lina._core.array import host_array, refuse_gradient
+from lina._core.array import host_array, real_number, refuse_gradient
 
 _MOST = 2**48  # beyond it numpy has errors of its own, which name no argument
 
@@ -23,14 +23,7 @@ def check_count(value: Any, name: str, least: int = 1, most: int = _MOST) -> int
 def check_above(value: Any, name: str, limit: float, *, allow_equal: bool = False) -> float:
     """Return ``value`` as a finite float above ``limit``, or of at least ``limit``."""
     refuse_gradient("RotaryScaling", **{name: value})
-    try:
-        if isinstance(value, (str, bool, np.bool_)):
-            raise TypeError
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    number = real_number(value, name)
     if not (math.isfinite(number) and (number > limit or (allow_equal and number == limit))):
         wanted = f"at least {limit:g}" if allow_equal else f"above {limit:g}"
         raise ValueError(f"{name} must be finite and {wanted}, got {number}")

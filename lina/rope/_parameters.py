@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option
+from lina._core.array import check_option, host_array
 from lina.rope._checks import check_above, check_count
 from lina.rope._schedules import SCHEDULES
 
@@ -107,10 +107,10 @@ def _window(kind: str, values: dict[str, Any], original_length: int) -> dict[str
 
 def _divisors(values: Any, name: str, pairs: int) -> tuple[float, ...]:
     """Return one positive number for each frequency."""
-    try:
-        numbers = np.asarray(values, dtype=np.float64)
-    except (OverflowError, TypeError, ValueError):
-        raise TypeError(f"{name} must be a list of numbers, got {type(values).__name__}") from None
+    numbers = host_array(values, name)
+    if numbers.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be a list of numbers, got {type(values).__name__}")
+    numbers = numbers.astype(np.float64)
     if numbers.shape != (pairs,):
         raise ValueError(f"{name} must have rotary_dim / 2 = {pairs} entries, got shape {numbers.shape}")
     if not np.all(np.isfinite(numbers) & (numbers > 0)):

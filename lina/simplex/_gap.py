@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lina._core.array import check_finite, check_option, is_lazy, scalar
+from lina._core.array import check_finite, check_option, check_positive, is_lazy, scalar
 from lina.simplex._project_capped_simplex import project_capped_simplex
 from lina.simplex._project_l1_ball import project_l1_ball
 from lina.simplex._project_simplex import project_simplex
@@ -84,7 +84,7 @@ def frank_wolfe_gap(
     0.5
     """
     xp, x, gradient = _open(x, gradient, axis)
-    radius = check_radius(radius)
+    radius = check_positive(radius, "radius")
     set = check_option(set, SETS, "set")
     upper = check_upper(xp, upper, x, radius, set)
     check_point(xp, x, radius, set, upper, "x")
@@ -141,7 +141,7 @@ def kkt_residual(
     0.3535533905932738
     """
     xp, x, gradient = _open(x, gradient, axis)
-    radius = check_radius(radius)
+    radius = check_positive(radius, "radius")
     set = check_option(set, SETS, "set")
     upper = check_upper(xp, upper, x, radius, set)
     x = widen(xp, x)
@@ -214,17 +214,6 @@ def check_real(xp: Any, x: Any, name: str) -> None:
     """Raise TypeError if ``x`` is complex."""
     if not xp.isdtype(x.dtype, "real floating"):
         raise TypeError(f"{name} must be real, got dtype {x.dtype}")
-
-
-def check_radius(radius: Any) -> float:
-    """Return ``radius`` as a float that is finite and positive."""
-    try:
-        value = float(radius)
-    except (TypeError, ValueError):
-        raise TypeError(f"radius must be a number, got {type(radius).__name__}") from None
-    if not 0 < value < float("inf"):
-        raise ValueError(f"radius must be finite and positive, got {value}")
-    return value
 
 
 def check_upper(xp: Any, upper: Any, x: Any, radius: float, set: str = "simplex") -> Any:

@@ -119,7 +119,7 @@ def gumbel_softmax(
     Notes
     -----
     The noise is added to the entries relative to the largest, so that an offset does not drown it. Derivatives at a
-    soft draw y are `softmax_vjp` and `softmax_jvp` of y (also called `gumbel_softmax_vjp` and `gumbel_softmax_jvp`).
+    soft draw y are `softmax_vjp` and `softmax_jvp` of y, also called ``gumbel_softmax_vjp`` and ``gumbel_softmax_jvp``.
 
     References
     ----------

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device, is_dask_array, is_jax_array, is_numpy_array
 
-from lina._core.array import check_one_device, dtype_name, is_lazy, open_door, widest_real
+from lina._core.array import check_one_device, dtype_name, is_lazy, open_door, real_number, widest_real
 from lina._core.kernels import kernel, library
 
 # A kernel takes seconds to compile on its first call: below this many entries the body is done earlier.
@@ -174,10 +174,7 @@ def per_entry(xp: Any, value: Any, x: Any, axis: int, name: str) -> Any:
             return to_rows(xp, xp.broadcast_to(xp.astype(value, x.dtype), x.shape), axis)
         except (ValueError, RuntimeError):
             raise ValueError(f"{name} must broadcast to {tuple(x.shape)}, got shape {tuple(value.shape)}") from None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number or an array of floats, got {type(value).__name__}") from None
+    number = real_number(value, name, "a number or an array of floats")
     rows = (math.prod(x.shape) // x.shape[axis], x.shape[axis])
     return xp.broadcast_to(xp.asarray(number, dtype=x.dtype, device=_device(x)), rows)
 
@@ -189,10 +186,7 @@ def _is_array(value: Any) -> bool:
 
 def check_number(value: Any, name: str, allowed: Callable[[Any], Any], wanted: str) -> float:
     """Return ``value`` as a finite float that is ``allowed``."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    number = real_number(value, name)
     if not (-math.inf < number < math.inf and allowed(number)):
         raise ValueError(f"{name} must be {wanted}, got {number}")
     return number

@@ -87,7 +87,7 @@ class ColumnSelector(_SelectedColumns):
     indices_ : array of int, shape (n_features_to_select,)
         The features selected, the most important first.
     components_ : array, shape (n_features_to_select, n_features)
-        Coefficients of all features in those selected, by least squares, in the order of `get_support`.
+        Coefficients of all features in those selected, by least squares, in the order of ``get_support``.
     error_ : float
         Frobenius norm of what the training data have outside of the space of the columns selected: an upper bound.
     error_kind_ : str
@@ -163,7 +163,7 @@ class InterpolativeDecomposition(_SelectedColumns):
     indices_ : array of int, shape (k,)
         The features selected, the most important first.
     components_ : array, shape (k, n_features)
-        Coefficients of all features in those selected, the rows in the order of `get_support`.
+        Coefficients of all features in those selected, the rows in the order of ``get_support``.
     error_ : float
         Frobenius norm of ``X - inverse_transform(transform(X))`` for the training data: an upper bound.
     error_kind_ : str
@@ -256,7 +256,7 @@ class CURDecomposition(_SelectedColumns):
     indices_, sample_indices_ : array of int, shape (n_components,)
         The features and the samples selected.
     core_ : array, shape (n_components, n_components)
-        From the features in the order of `get_support` to ``samples_``.
+        From the features in the order of ``get_support`` to ``samples_``.
     samples_ : array, shape (n_components, n_features)
         The samples selected.
     components_ : array, shape (n_components, n_features)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, check_option, conjugate, is_lazy, open_door, where_is
+from lina._core.array import check_finite, check_option, conjugate, is_lazy, open_door, real_number, where_is
 from lina.ssm._discretize_expm import expm
 from lina.ssm._systems_arrays import batch_shape, check_overflow, check_square, check_step, coupling, namespace
 
@@ -116,10 +116,7 @@ def check_method(method: str, alpha: float | None) -> float | None:
         return _ALPHAS.get(method)
     if alpha is None:
         raise ValueError("alpha must be given with method 'gbt', got None")
-    try:
-        value = float(alpha)
-    except (TypeError, ValueError):
-        raise TypeError(f"alpha must be a number, got {type(alpha).__name__}") from None
+    value = real_number(alpha, "alpha")
     if not (math.isfinite(value) and 0 <= value <= 1):
         raise ValueError(f"alpha must be in 0..1, got {value}")
     return value

@@ -22,7 +22,7 @@ def register_op(
 ) -> Callable[..., Any]:
     """Register ``torch.ops.lina.NAME`` with its shapes, gradient and vmap, and return a function that calls it.
 
-    Call the returned function: the registered name itself has neither forward mode nor `torch.func.grad`.
+    Call the returned function: the registered name itself has neither forward mode nor ``torch.func.grad``.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ def register_op(
     Returns
     -------
     callable
-        Differentiable in reverse and forward mode and under the transforms of `torch.func`, in any order. Raises
+        Differentiable in reverse and forward mode and under the transforms of ``torch.func``, in any order. Raises
         `lina._core.errors.GradientError` where a derivative is wanted and there is none: without ``backward``, and,
-        while ``torch.compile`` traces, in forward mode and under `torch.func.grad`. There torch falls back to running
+        while ``torch.compile`` traces, in forward mode and under ``torch.func.grad``. There torch falls back to running
         uncompiled, or, with ``fullgraph=True``, shows the refusal.
     """
 

@@ -110,7 +110,7 @@ class ExtrapolationTable:
         ax : Axes, optional
             New ones unless given.
         **options
-            Of `matplotlib.axes.Axes.errorbar`, for example ``label``.
+            Of ``matplotlib.axes.Axes.errorbar``, for example ``label``.
 
         Raises
         ------

@@ -16,8 +16,7 @@ from tests.robustness.draws import Draws
 ROOMS = ("linalg", "simplex", "hippo", "ssm", "rope", "diffusion")
 ERRORS = (TypeError, ValueError, OverflowError, GradientError)
 # Files are another matter. The others make as many numbers as they are told to: 2^70 of them end in other errors.
-LEFT_OUT = {"load", "save", "bucket_of", "complementary_bases", "cosine", "grid_positions", "hybrid_layers"}
-LEFT_OUT |= {"random_positions", "turns"}
+LEFT_OUT = {"load", "save"}
 # What takes a function, a system or a schedule is called by the other tests.
 NEEDED = ("objective", "system", "schedule", "model", "F", "scalings")
 FIXED = ("xp", "dtype", "callback")

@@ -52,6 +52,7 @@ NONSENSE = [
     np.array([None]),
     np.full((2, 8), np.nan),
     np.float64(3.5),
+    np.complex128(1 + 1j),
     np.ones(3) > 0,
 ]
 NAMED = (TypeError, ValueError, OverflowError)

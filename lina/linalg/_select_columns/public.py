@@ -130,7 +130,7 @@ def select_columns(
     Notes
     -----
     The best choice is NP-hard to find. On clusters of very different size "norm", "leverage" and "uniform" are worse
-    than the others by the ratio of these sizes, as a rule a thousand times: `error` tells. It is rigorous, and the
+    than the others by the ratio of these sizes, as a rule a thousand times: ``error`` tells. It is rigorous, and the
     pseudo-inverse of dependent columns counts only what is more than rounding in them, which can only enlarge it.
 
     "lupp" does not reveal the rank: near the numerical rank it may take columns of which only rounding is left.

@@ -7,9 +7,9 @@ from typing import Any
 import array_api_compat.numpy as numpy_namespace
 import numpy as np
 
-from lina._core.array import check_finite, check_option, check_rank, check_tolerance, is_lazy
+from lina._core.array import check_finite, check_option, check_positive, check_rank, check_tolerance, is_lazy
 from lina._core.certificates import Status
-from lina.simplex._gap import SETS, START_SLACK, check_point, check_radius, check_upper, widen
+from lina.simplex._gap import SETS, START_SLACK, check_point, check_upper, widen
 from lina.simplex._minimize.auto import METHODS
 from lina.simplex._minimize.objective import ContradictionError, Lifted, NotFiniteError, Objective, Point
 from lina.simplex._minimize.progress import Progress, Region, Tolerances
@@ -125,7 +125,7 @@ def minimize(
     """
     method = check_option(method, tuple(METHODS), "method")
     set = check_option(set, SETS, "set")
-    radius = check_radius(radius)
+    radius = check_positive(radius, "radius")
     rtol, atol = check_tolerance(rtol, "rtol"), check_tolerance(atol, "atol")
     limit = check_rank(max_iterations, 2**62, "max_iterations", "2^62")
     xp, x, region = _start(x0, n, radius, upper, set)

@@ -11,6 +11,7 @@ from array_api_compat import array_namespace
 from lina._core.array import (
     check_finite,
     check_option,
+    check_positive,
     check_rank,
     check_tolerance,
     dtype_name,
@@ -21,7 +22,7 @@ from lina._core.array import (
     to_numpy,
 )
 from lina._core.kernels import kernel
-from lina.simplex._gap import START_SLACK, check_point, check_radius, check_real, check_upper
+from lina.simplex._gap import START_SLACK, check_point, check_real, check_upper
 from lina.simplex._minimize.progress import Progress, Region, Tolerances
 from lina.simplex._minimize.sets import fitted
 from lina.simplex._result import SimplexResult, Step
@@ -143,7 +144,7 @@ def simplex_qp(
     (True, True)
     """
     method = check_option(method, tuple(METHODS), "method")
-    radius = check_radius(radius)
+    radius = check_positive(radius, "radius")
     tolerances = Tolerances(*(check_tolerance(v, k) for v, k in ((rtol, "rtol"), (atol, "atol"), (scale, "scale"))))
     limit = None if max_iterations is None else check_rank(max_iterations, 2**62, "max_iterations", "2^62")
     q, like = _quadratic(Q, c, factor, diagonal)

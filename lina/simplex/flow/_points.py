@@ -67,17 +67,6 @@ def check_per_point(xp: Any, values: Any, x: Any, name: str) -> Any:
     return xp.astype(values, x.dtype)
 
 
-def check_positive(value: Any, name: str) -> float:
-    """Return ``value`` as a float that is finite and positive."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{name} must be finite and positive, got {number}")
-    return number
-
-
 def check_count(value: Any, name: str) -> int:
     """Return ``value`` as an int that is at least 1."""
     if isinstance(value, bool) or not isinstance(value, int):

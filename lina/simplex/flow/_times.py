@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import to_numpy
+from lina._core.array import check_positive, to_numpy
 
 # The steps to which the time from the start to an output is divided where no step is given.
 _DEFAULT_STEPS = 100
@@ -31,15 +31,7 @@ def check_times(times: Any) -> np.ndarray:
 
 def check_step(step: Any) -> float | None:
     """Return the longest step in time, or None for the default."""
-    if step is None:
-        return None
-    try:
-        value = float(step)
-    except (TypeError, ValueError):
-        raise TypeError(f"step must be a number, got {type(step).__name__}") from None
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"step must be finite and positive, got {value}")
-    return value
+    return None if step is None else check_positive(step, "step")
 
 
 def check_order(order: Any) -> int:

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import open_door
+from lina._core.array import check_positive, open_door
 from lina.simplex.flow._gradient_check import check_gradients
 from lina.simplex.flow._on_particles import ParticleEnergy
-from lina.simplex.flow._points import Points, check_count, check_per_point, check_points, check_positive
+from lina.simplex.flow._points import Points, check_count, check_per_point, check_points
 from lina.simplex.flow._result import ParticleFlow
 from lina.simplex.flow._runge_kutta import integrate
 from lina.simplex.flow._times import check_times

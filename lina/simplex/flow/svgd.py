@@ -5,10 +5,10 @@ import warnings
 from functools import partial
 from typing import Any
 
-from lina._core.array import scalar
+from lina._core.array import check_positive, scalar
 from lina._core.errors import AccuracyWarning
 from lina.simplex.flow._on_particles import Pairs, State, inner, weighted_sums
-from lina.simplex.flow._points import Points, check_count, check_points, check_positive, without
+from lina.simplex.flow._points import Points, check_count, check_points, without
 from lina.simplex.flow._result import ParticleFlow
 from lina.simplex.flow._runge_kutta import integrate
 from lina.simplex.flow._times import check_times

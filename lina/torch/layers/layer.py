@@ -170,8 +170,8 @@ class StateSpaceLayer(nn.Module):
         """Return (y_t, next state) for one sample x_t (batch, channels).
 
         Under ``torch.no_grad()`` the discrete system is kept from one step to the next, while the parameters have the
-        same values; where they have changed, it is checked as `initial_state` does. `torch.compile` does not take this
-        method and `prefill`, which look at values.
+        same values; where they have changed, it is checked as `initial_state` does. ``torch.compile`` does not take
+        this method and `prefill`, which look at values.
 
         Raises
         ------

@@ -49,8 +49,8 @@ class SequenceModel(Stack):
     An encoder ``Linear(in_features, width)``, ``depth`` residual blocks, a layer norm and a decoder ``Linear(width,
     out_features)``. `forward`, `prefill` in parts and `step` return the same numbers up to rounding, unless something
     is dropped: a model that is trained on whole sequences runs sample by sample, for about 2 width (2 state + width)
-    depth multiplications a sample. Step under `torch.no_grad`, where the layers keep what a step multiplies by. Values
-    are looked at where they can be: in compiled code and under vmap, what is not finite is seen by the layers.
+    depth multiplications a sample. Step under ``torch.no_grad``, where the layers keep what a step multiplies by.
+    Values are looked at where they can be: in compiled code and under vmap, what is not finite is seen by the layers.
 
     Examples
     --------
