@@ -36,7 +36,9 @@ def write_benchmark_pages(app: Sphinx) -> None:
     folder = Path(app.srcdir) / "benchmarks"
     folder.mkdir(exist_ok=True)
     for room, page in newest_results().items():
-        text = as_rst(page.read_text("utf-8")) + "\n"
+        head, *sections = sections_of(page)
+        parts = [as_rst(head), *(f".. _{room}-{i}:\n\n{as_rst(part)}" for i, part in enumerate(sections))]
+        text = "\n\n".join(parts) + "\n"
         for picture in RESULTS.glob(f"{page.stem}*.png"):
             shutil.copy(picture, folder)
         target = folder / f"{room}.rst"
@@ -44,22 +46,55 @@ def write_benchmark_pages(app: Sphinx) -> None:
             target.write_text(text, "utf-8")
 
 
+def sections_of(page: Path) -> list[str]:
+    """Return what stands before the first heading of second level, and each section below one."""
+    return re.split(r"^(?=## )", page.read_text("utf-8"), flags=re.MULTILINE)
+
+
 class BenchmarkSummary(SphinxDirective):
-    """A table of all rooms with results: the date, the questions, how many targets were met and missed."""
+    """A table for each room with results: the questions, the ratios to others, how many targets were met and missed."""
 
     def run(self) -> list[nodes.Node]:
-        rows = []
+        text = []
         for room, page in newest_results().items():
             self.env.note_dependency(page)
-            text = page.read_text("utf-8")
-            met, missed = (len(re.findall(rf"^- {verdict}:", text, re.MULTILINE)) for verdict in ("met", "MISSED"))
-            first, *others = re.findall(r"^## (.*)$", text, re.MULTILINE)
-            question = _inline(first + (f" (and {len(others)} more)" if others else ""))
-            cells = f":doc:`{room} <benchmarks/{room}>`", page.stem[-10:], str(met or ""), str(missed or ""), question
-            rows.append("   * - " + "\n     - ".join(cells))
-        header = "   * - tables\n     - date\n     - met\n     - missed\n     - first question"
-        options = "   :header-rows: 1\n   :class: figures words\n   :widths: 14 12 8 8 58\n"
-        return self.parse_text_to_nodes("\n".join([".. list-table::", options, header, *rows]))
+            rows = [_summary(f"{room}-{i}", section) for i, section in enumerate(sections_of(page)[1:])]
+            title = f":doc:`{room} <benchmarks/{room}>`, {page.stem[-10:]}"
+            header = ("question", "times as fast as", "met", "missed")
+            options = "   :header-rows: 1\n   :widths: 46 38 8 8\n"
+            body = "\n".join("   * - " + "\n     - ".join(row) for row in [header, *rows])
+            text.append(f"{title}\n{len(title) * '-'}\n\n.. list-table::\n{options}\n{body}\n")
+        return self.parse_text_to_nodes("\n".join(text), allow_section_headings=True)
+
+
+def _summary(label: str, section: str) -> tuple[str, str, str, str]:
+    title = section.split("\n", 1)[0].lstrip("# ").replace("`", "")
+    met, missed = (len(re.findall(rf"^- (?:.*: )?{verdict}:", section, re.MULTILINE)) for verdict in ("met", "MISSED"))
+    ratios: dict[str, list[float]] = {}
+    for ratio, peer in re.findall(r"^- (?:met|MISSED): .*? ([\d.]+)x ([^,(]*)", section, re.MULTILINE):
+        ratios.setdefault(peer.strip(), []).append(float(ratio))
+    peers = [f"{_inline(peer)} {_range(values)}" for peer, values in ratios.items()]
+    return f":ref:`{title} <{label}>`", "; ".join(peers), str(met or ""), str(missed or "")
+
+
+def _range(values: list[float]) -> str:
+    least, most = (f"{value:.2g}" if value < 10 else f"{value:.0f}" for value in (min(values), max(values)))
+    return least if least == most else f"{least} to {most}"
+
+
+class PageSummary(SphinxDirective):
+    """A table of all functions and classes that the page documents, each with its first sentence."""
+
+    def run(self) -> list[nodes.Node]:
+        source = Path(self.env.doc2path(self.env.docname)).read_text("utf-8")
+        here, module, names = self.env.ref_context.get("py:module"), "", []
+        directive = r"^\.\. (module|currentmodule|autofunction|autoclass):: ([\w.]+)"
+        for kind, name in re.findall(directive, source, re.MULTILINE):
+            if kind.endswith("module"):
+                module = name
+            else:
+                names.append(f"   {'' if module == here else f'~{module}.'}{name}\n")
+        return self.parse_text_to_nodes(".. autosummary::\n   :nosignatures:\n\n" + "".join(names))
 
 
 def as_rst(markdown: str) -> str:
@@ -128,6 +163,7 @@ def link_bare_name(app: Sphinx, env: Any, node: nodes.Element, text: nodes.Eleme
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("figure-if-present", FigureIfPresent)
     app.add_directive("benchmark-summary", BenchmarkSummary)
+    app.add_directive("page-summary", PageSummary)
     app.connect("builder-inited", write_benchmark_pages)
     app.connect("missing-reference", link_bare_name)
     app.add_html_math_renderer("mathml", (_formula, None), (_formula, None))

@@ -33,7 +33,7 @@ CLASSES: dict[str, str] = {
     "DiagonalSystem": "lina.ssm._systems.diagonal:DiagonalSystem",
     "DPLRSystem": "lina.ssm._systems.dplr:DPLRSystem",
     "EnclosingBall": "lina.simplex._min_enclosing_ball:EnclosingBall",
-    "Frontier": "lina.simplex._portfolio_frontier:Frontier",
+    "Frontier": "lina.simplex._portfolio_frontier.result:Frontier",
     "GaussianSketch": "lina.linalg._sketch:GaussianSketch",
     "GeneralizedLowRank": "lina.linalg._generalized_low_rank:GeneralizedLowRank",
     "GridFlow": "lina.simplex.flow._result:GridFlow",

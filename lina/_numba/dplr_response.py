@@ -11,7 +11,7 @@ so that a block of points is filled with g, one row per pair, and multiplied by 
 import numpy as np
 
 from lina._core.threads import run_rows
-from lina._numba.jit import njit
+from lina._numba.jit import njit, read_only
 
 # Pairs times points of a block, whose g then takes 256 KB of the second-level cache, and the least and most points.
 _BLOCK, _FEWEST, _MOST = 2**14, 64, 512
@@ -48,8 +48,7 @@ def dplr_response_vjp(
     rows, n = w.shape
     size = left.shape[1]
     slope, square, weights = _coefficients(w, left, right)
-    points, S = _blocks_of_points(p, q, n), np.ascontiguousarray(S, dtype=np.complex128).view()
-    S.flags.writeable = False  # one read-only-ness, so that the kernel compiles once
+    points, S = _blocks_of_points(p, q, n), read_only(np.asarray(S, dtype=np.complex128))
     first, second = np.empty((rows, n, 2 * size**2)), np.empty((rows, n, 3 * size**2))
 
     def task(start: int, stop: int) -> None:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from lina._core.threads import run_rows
-from lina._numba.jit import njit
+from lina._numba.jit import njit, read_only
 from lina._numba.project_simplex import (
     BLOCK,
     LANES,
@@ -21,7 +21,6 @@ from lina._numba.project_simplex import (
     compact,
     fold,
     largest,
-    read_only,
     share,
     store_rows,
     threshold,

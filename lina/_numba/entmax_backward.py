@@ -6,8 +6,8 @@ import numpy as np
 
 from lina._core.threads import run_rows
 from lina._numba.entmax import logarithm
-from lina._numba.jit import njit
-from lina._numba.project_simplex import LANES, fold, read_only
+from lina._numba.jit import njit, read_only
+from lina._numba.project_simplex import LANES, fold
 from lina._numba.softmax import exponential
 
 _ENTRIES_WORTH_A_THREAD = 50_000

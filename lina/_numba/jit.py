@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
 
 from lina._numba.cache import ForgivingCache
 
@@ -22,3 +23,10 @@ def njit(function: Callable[..., Any]) -> Any:
     if hasattr(compiled, "_cache"):  # not where NUMBA_DISABLE_JIT leaves functions as they are
         compiled._cache = ForgivingCache(function)
     return compiled
+
+
+def read_only(x: np.ndarray) -> np.ndarray:
+    """Return ``x`` as kernels are compiled for, once per dtype: C-contiguous and read-only."""
+    x = np.ascontiguousarray(x).view()
+    x.flags.writeable = False
+    return x

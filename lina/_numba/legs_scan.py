@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from lina._core.threads import run_rows
-from lina._numba.jit import njit
+from lina._numba.jit import njit, read_only
 
 LANES = 32
 # Below this many channels the lanes are steps, from there on they are channels.
@@ -47,8 +47,8 @@ def legs_scan(u: np.ndarray, x: np.ndarray, k0: int, method: str, return_all: bo
     N, n = x.shape[1], np.arange(x.shape[1])
     few = return_all or channels < _MANY
     inside = np.float64 if few else u.dtype
-    u, x = _readonly(u), x.astype(inside)
-    r, degree = _readonly(np.sqrt(2 * n + 1.0).astype(inside)), _readonly((n + 1).astype(inside))
+    u, x = read_only(u), x.astype(inside)
+    r, degree = read_only(np.sqrt(2 * n + 1.0).astype(inside)), read_only((n + 1).astype(inside))
     code = _CODES[method]
     if few:
         states = np.empty((channels, L if return_all else 0, N), dtype=u.dtype)
@@ -81,10 +81,10 @@ def legs_scan_vjp(cotangent: np.ndarray, L: int, k0: int, method: str) -> tuple[
     channels, N = cotangent.shape
     x = np.ascontiguousarray(cotangent[:, ::-1], dtype=np.float64).copy()
     n = np.arange(N)[::-1]
-    r, degree = _readonly(np.sqrt(2 * n + 1.0)), _readonly(n + 1.0)
+    r, degree = read_only(np.sqrt(2 * n + 1.0)), read_only(n + 1.0)
     states, ends = np.empty((channels, 0, N)), np.empty((channels, L + 1))
     ends[:, 0] = cotangent[:, 0]
-    zeros = _readonly(np.zeros((channels, L)))
+    zeros = read_only(np.zeros((channels, L)))
     code = _CODES[method]
 
     def task(start: int, stop: int) -> None:
@@ -103,10 +103,10 @@ def legs_solve(b: np.ndarray, identity: np.ndarray, step: np.ndarray, backwards:
         real, imaginary = (legs_solve(part, identity, step, backwards) for part in (b.real, b.imag))
         return (real + 1j * imaginary).astype(b.dtype, copy=False)
     N = shape[-1]
-    b = _readonly((b[..., ::-1] if backwards else b).reshape(-1, N))
-    weights = [_readonly(np.broadcast_to(w[..., 0], shape[:-1]).reshape(-1)) for w in (identity, step)]
+    b = read_only((b[..., ::-1] if backwards else b).reshape(-1, N))
+    weights = [read_only(np.broadcast_to(w[..., 0], shape[:-1]).reshape(-1)) for w in (identity, step)]
     n = np.arange(N)[::-1] if backwards else np.arange(N)
-    r, degree = _readonly(np.sqrt(2 * n + 1.0).astype(b.dtype)), _readonly((n + 1).astype(b.dtype))
+    r, degree = read_only(np.sqrt(2 * n + 1.0).astype(b.dtype)), read_only((n + 1).astype(b.dtype))
     x = np.empty_like(b)
 
     def task(start: int, stop: int) -> None:
@@ -118,12 +118,6 @@ def legs_solve(b: np.ndarray, identity: np.ndarray, step: np.ndarray, backwards:
 
 def _parts(z: np.ndarray) -> np.ndarray:
     return np.concatenate([z.real, z.imag])
-
-
-def _readonly(x: np.ndarray) -> np.ndarray:
-    x = np.ascontiguousarray(x).view()
-    x.flags.writeable = False  # one read-only-ness, so that a kernel compiles once per dtype
-    return x
 
 
 @njit

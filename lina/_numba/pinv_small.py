@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from lina._core.threads import run_rows
-from lina._numba.jit import njit
+from lina._numba.jit import njit, read_only
 
 LANES = 64
 
@@ -26,8 +26,7 @@ def pinv_small(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Cost 5 m n^2 flops a matrix.
     """
     batch, m, n = A.shape
-    A = np.ascontiguousarray(A).view()
-    A.flags.writeable = False  # one read-only-ness, so that the kernel compiles once per dtype
+    A = read_only(A)
     X = np.empty((batch, n, m), dtype=A.dtype)
     condition = np.empty(batch, dtype=A.real.dtype)
     smallest = _FLOPS_WORTH_A_THREAD // (5 * m * n * n) + 1

@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from lina._core.threads import run_rows
-from lina._numba.jit import njit
-from lina._numba.project_simplex import LANES, as_keys, fold, largest, read_only
+from lina._numba.jit import njit, read_only
+from lina._numba.project_simplex import LANES, as_keys, fold, largest
 
 MOST_STEPS = 200
 # Differences of entries up to it are finite, and those of bounds beside them.

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from lina._core.threads import run_rows
-from lina._numba.jit import njit
+from lina._numba.jit import njit, read_only
 from lina._numba.side_by_side import WIDTH, load_rows, solve_rows
 
 # A sum is kept as LANES sums side by side: so it vectorises although each keeps its order.
@@ -54,13 +54,6 @@ def project_simplex(x: np.ndarray, radius: np.ndarray) -> np.ndarray:
     else:
         run_rows(lambda start, stop: _project_rows(x, keys, radii, out, start, stop), rows, smallest=smallest)
     return out
-
-
-def read_only(x: np.ndarray) -> np.ndarray:
-    """Return ``x`` as kernels are compiled for once per dtype: C-contiguous, and read-only."""
-    x = np.ascontiguousarray(x).view()
-    x.flags.writeable = False
-    return x
 
 
 def as_keys(x: np.ndarray) -> np.ndarray:

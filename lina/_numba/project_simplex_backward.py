@@ -3,8 +3,8 @@
 import numpy as np
 
 from lina._core.threads import run_rows
-from lina._numba.jit import njit
-from lina._numba.project_simplex import ENTRIES_WORTH_A_THREAD, LANES, fold, read_only
+from lina._numba.jit import njit, read_only
+from lina._numba.project_simplex import ENTRIES_WORTH_A_THREAD, LANES, fold
 
 
 def project_simplex_backward(p: np.ndarray, g: np.ndarray) -> np.ndarray:

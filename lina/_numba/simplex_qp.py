@@ -8,12 +8,10 @@ import math
 import numpy as np
 
 from lina._core.threads import run_rows
-from lina._numba.jit import njit
+from lina._numba.jit import njit, read_only
 
 # A column of reports: what a row of `simplex_qp_rows` ended with.
 CONVERGED, OUT_OF_STEPS = 0, 1
-
-TILE = 64
 
 _WORK_WORTH_A_THREAD = 300_000
 
@@ -27,7 +25,7 @@ def pairwise_qp(
     loop ends at gap <= rtol * max(abs(value), scale) + atol. The gap that it returns comes from running
     sums, and a caller that certifies recomputes it. Cost 4 n flops a step.
     """
-    return _pairwise(_fixed(Q), c, x, g, steps, *tolerances)
+    return _pairwise(read_only(Q), c, x, g, steps, *tolerances)
 
 
 def pairwise_factor_qp(
@@ -40,13 +38,7 @@ def pairwise_factor_qp(
     tolerances: tuple[float, float, float],
 ) -> tuple[int, float, float]:
     """Do the same for Q = F F' + diag(d), F (n, k), without forming it. Cost 4 n k flops a step."""
-    return _pairwise_factor(_fixed(F), d, c, x, g, steps, *tolerances)
-
-
-def asymmetry(Q: np.ndarray, limit: float) -> tuple[int, int]:
-    """Return how many entries are NaN or exceed ``limit``, and how many differ from the transposed ones."""
-    large, different = _asymmetry(_fixed(Q), limit)
-    return large, different
+    return _pairwise_factor(read_only(F), d, c, x, g, steps, *tolerances)
 
 
 def simplex_qp_rows(
@@ -61,20 +53,13 @@ def simplex_qp_rows(
     report = np.empty(batch, dtype=np.int64)
     taken = np.empty(batch, dtype=np.int64)
     curvature = np.empty(batch)
-    Q = _fixed(Q)
+    Q = read_only(Q)
 
     def task(start: int, stop: int) -> None:
         _rows(Q, c, x, steps, *tolerances, report, taken, curvature, start, stop)
 
     run_rows(task, batch, smallest=_WORK_WORTH_A_THREAD // (20 * n * n + n**3) + 1)
     return report, taken, curvature
-
-
-def _fixed(Q: np.ndarray) -> np.ndarray:
-    """Return Q in one layout and read-only, so that the kernel compiles once per dtype."""
-    Q = np.ascontiguousarray(Q).view()
-    Q.flags.writeable = False
-    return Q
 
 
 @njit
@@ -222,28 +207,6 @@ def _dot(a, b):
     for i in range(a.shape[0]):
         total += np.float64(a[i]) * np.float64(b[i])
     return total
-
-
-@njit
-def _asymmetry(Q, limit):
-    # whole numbers are counted, because sums and maxima of floats do not vectorise
-    n = Q.shape[0]
-    tile = np.zeros((TILE, TILE), dtype=Q.dtype)
-    large = 0
-    different = 0
-    for top in range(0, n, TILE):
-        for left in range(0, top + 1, TILE):
-            width = min(TILE, n - left)
-            height = min(TILE, n - top)
-            for j in range(width):
-                for i in range(height):
-                    tile[i, j] = Q[left + j, top + i]
-            for i in range(height):
-                row = Q[top + i, left : left + width]
-                for j in range(width):
-                    large += not (abs(row[j]) <= limit and abs(tile[i, j]) <= limit)
-                    different += row[j] != tile[i, j]
-    return large, different
 
 
 @njit

@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 from lina._core.threads import run_rows
-from lina._numba.jit import njit
-from lina._numba.project_simplex import BLOCK, LANES, as_keys, fold, largest, read_only, share, store_rows
+from lina._numba.jit import njit, read_only
+from lina._numba.project_simplex import BLOCK, LANES, as_keys, fold, largest, share, store_rows
 from lina._numba.side_by_side import WIDTH, less_largest, load_rows
 
 _ENTRIES_WORTH_A_THREAD = 50_000

@@ -7,7 +7,7 @@ per entry instead of an exponential; then their product is one of real matrices.
 import numpy as np
 
 from lina._core.threads import run_rows
-from lina._numba.jit import njit
+from lina._numba.jit import njit, read_only
 
 # Below this many products of modes and powers a second thread costs more than it saves.
 _WORTH_A_THREAD = 2_000_000
@@ -26,7 +26,7 @@ def vandermonde(c: np.ndarray, x: np.ndarray, L: int) -> np.ndarray:
     T = table_width(L)
     base, jump = _powers(x, T)
     real = np.float32 if c.dtype == np.complex64 else np.float64
-    c, out = _readonly(c.astype(np.complex128)), np.empty((len(c), L), dtype=real)
+    c, out = read_only(c.astype(np.complex128)), np.empty((len(c), L), dtype=real)
 
     def task(start: int, stop: int) -> None:
         _products(c, base, jump, T, out, start, stop)
@@ -39,7 +39,7 @@ def vandermonde_transpose(u: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return sum_l u_l exp(l x_n): (rows, k, n), complex128, from real u (rows, k, L) and complex x (rows, n)."""
     T = table_width(u.shape[-1])
     base, jump = _powers(x, T)
-    u, out = _readonly(u), np.empty((*u.shape[:2], x.shape[1]), dtype=np.complex128)
+    u, out = read_only(u), np.empty((*u.shape[:2], x.shape[1]), dtype=np.complex128)
 
     def task(start: int, stop: int) -> None:
         _sums(u, base, jump, T, out, start, stop)
@@ -51,12 +51,6 @@ def vandermonde_transpose(u: np.ndarray, x: np.ndarray) -> np.ndarray:
 def _powers(x: np.ndarray, T: int) -> tuple[np.ndarray, np.ndarray]:
     x = np.ascontiguousarray(x, dtype=np.complex128)
     return np.exp(x), np.exp(T * x)
-
-
-def _readonly(x: np.ndarray) -> np.ndarray:
-    x = np.ascontiguousarray(x).view()
-    x.flags.writeable = False  # one read-only-ness, so that a kernel compiles once per dtype
-    return x
 
 
 @njit

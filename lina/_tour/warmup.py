@@ -31,9 +31,10 @@ def _exchange_design(dtype: str) -> None:
 
 def _simplex_qp(dtype: str) -> None:
     from lina._numba import simplex_qp as kernels
+    from lina._numba.qp_asymmetry import asymmetry
 
     Q, c, tolerances = np.eye(2, dtype=dtype), np.zeros(2), (1e-6, 0.0, 0.0)
-    kernels.asymmetry(Q, 1.0)
+    asymmetry(Q, 1.0)
     kernels.pairwise_qp(Q, c, np.array([1.0, 0.0]), np.array([1.0, 0.0]), 5, tolerances)
     kernels.pairwise_factor_qp(Q, c, c, np.array([1.0, 0.0]), np.array([1.0, 0.0]), 5, tolerances)
     kernels.simplex_qp_rows(Q[None], c[None], np.array([[1.0, 0.0]]), 5, tolerances)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, check_positive, real_number
+from lina._core.array import check_finite, check_positive, host_array, real_number
 from lina.diffusion._per_sample import host_numbers
 from lina.diffusion._schedule import Schedule, check_times, on_host
 
@@ -349,9 +349,10 @@ _LARGEST = 1400.0  # beyond it the angle of a lambda is no number of full precis
 def clipped(schedule: Schedule, clip: Any) -> Schedule:
     """Return a schedule whose lambda is within ``clip``, by an affine map of its angle."""
     wanted = "a pair of numbers"
-    if not isinstance(clip, (tuple, list, np.ndarray)) or len(clip) != 2:
+    ends = host_array(clip, "clip")
+    if ends.shape != (2,):
         raise TypeError(f"clip must be {wanted}, got {clip!r}")
-    low, high = (real_number(each, "clip", wanted) for each in clip)
+    low, high = (real_number(each, "clip", wanted) for each in ends)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"clip must have two finite numbers in ascending order, got ({low:g}, {high:g})")
     if max(-low, high) > _LARGEST:

@@ -10,7 +10,6 @@ from lina._core.array import check_count, check_option, real_number, refuse_grad
 MEASURES = ("legs", "legt", "lagt", "glagt", "fout", "foud", "fourier_legs")
 SCALINGS = ("paper", "orthonormal", "lmu")
 LEGENDRE = ("legs", "legt")
-FOURIER = ("fout", "foud", "fourier_legs")
 
 
 def check_measure(measure: Any, allowed: tuple[str, ...] = MEASURES) -> str:

@@ -13,7 +13,8 @@ from lina.simplex._minimize.public import minimize
 from lina.simplex._mixture_proportions import mixture_proportions
 from lina.simplex._optimal_design import OptimalDesign, optimal_design
 from lina.simplex._perturb_max import perturb_max, perturb_max_jvp, perturb_max_vjp
-from lina.simplex._portfolio_frontier import Frontier, portfolio_frontier
+from lina.simplex._portfolio_frontier.public import portfolio_frontier
+from lina.simplex._portfolio_frontier.result import Frontier
 from lina.simplex._project_capped_simplex import (
     project_capped_simplex,
     project_capped_simplex_jvp,

@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from dask.array import apply_gufunc
+
 from lina.ssm._scan_rational import numpy_scan
 
 
-def dask_scan(a: Any, b: Any, u: Any, x: Any) -> tuple[Any, Any]:
+def rational_scan(a: Any, b: Any, u: Any, x: Any) -> tuple[Any, Any]:
     """Return what `numpy_scan` does; all entries along the last axes are brought into one block."""
-    from dask.array import apply_gufunc
-
     y, past = apply_gufunc(
         numpy_scan,
         "(i),(i),(j),(i)->(j),(k)",
