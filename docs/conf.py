@@ -37,7 +37,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
-    "min_reported_time": 0,
+    "write_computation_times": False,
     "plot_gallery": True,
 }
 
@@ -47,6 +47,7 @@ html_static_path = ["_static"]
 html_css_files = ["lina.css"]
 html_math_renderer = "mathml"
 html_show_sourcelink = False
+html_domain_indices = False
 toc_object_entries_show_parents = "hide"
 _WITHOUT_SIDEBAR = (
     "index",

@@ -1,7 +1,10 @@
 """Files that may be absent, pages and a table of the newest benchmarks, formulas without a script."""
 
+import importlib
+import inspect
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from docutils.parsers.rst.directives.images import Figure
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.ext.autodoc.mock import mock
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
@@ -51,6 +55,9 @@ def sections_of(page: Path) -> list[str]:
     return re.split(r"^(?=## )", page.read_text("utf-8"), flags=re.MULTILINE)
 
 
+QUESTIONS = ("question", "times as fast as", "met", "missed")
+
+
 class BenchmarkSummary(SphinxDirective):
     """A table for each room with results: the questions, the ratios to others, how many targets were met and missed."""
 
@@ -58,12 +65,10 @@ class BenchmarkSummary(SphinxDirective):
         text = []
         for room, page in newest_results().items():
             self.env.note_dependency(page)
-            rows = [_summary(f"{room}-{i}", section) for i, section in enumerate(sections_of(page)[1:])]
-            title = f":doc:`{room} <benchmarks/{room}>`, {page.stem[-10:]}"
-            header = ("question", "times as fast as", "met", "missed")
-            options = "   :header-rows: 1\n   :widths: 46 38 8 8\n"
-            body = "\n".join("   * - " + "\n     - ".join(row) for row in [header, *rows])
-            text.append(f"{title}\n{len(title) * '-'}\n\n.. list-table::\n{options}\n{body}\n")
+            rows = [QUESTIONS, *(_summary(f"{room}-{i}", section) for i, section in enumerate(sections_of(page)[1:]))]
+            columns = [column for column in zip(*rows, strict=True) if any(column[1:])]  # nothing measured, no column
+            title = f"{room}\n{len(room) * '-'}\n\n:doc:`All tables <benchmarks/{room}>`, of {page.stem[-10:]}."
+            text.append(f"{title}\n\n{_list_table(zip(*columns, strict=True), ':header-rows: 1')}")
         return self.parse_text_to_nodes("\n".join(text), allow_section_headings=True)
 
 
@@ -78,7 +83,7 @@ def _summary(label: str, section: str) -> tuple[str, str, str, str]:
 
 
 def _range(values: list[float]) -> str:
-    least, most = (f"{value:.2g}" if value < 10 else f"{value:.0f}" for value in (min(values), max(values)))
+    least, most = (f"{value:#.2g}" if value < 10 else f"{value:.0f}" for value in (min(values), max(values)))
     return least if least == most else f"{least} to {most}"
 
 
@@ -87,14 +92,24 @@ class PageSummary(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         source = Path(self.env.doc2path(self.env.docname)).read_text("utf-8")
-        here, module, names = self.env.ref_context.get("py:module"), "", []
         directive = r"^\.\. (module|currentmodule|autofunction|autoclass):: ([\w.]+)"
+        module, rows = "", []
         for kind, name in re.findall(directive, source, re.MULTILINE):
             if kind.endswith("module"):
                 module = name
             else:
-                names.append(f"   {'' if module == here else f'~{module}.'}{name}\n")
-        return self.parse_text_to_nodes(".. autosummary::\n   :nosignatures:\n\n" + "".join(names))
+                rows.append((f"`~{module}.{name}`", self._first_sentence(module, name)))
+        return self.parse_text_to_nodes(_list_table(rows, ":class: summary"))
+
+    def _first_sentence(self, module: str, name: str) -> str:
+        with mock(self.config.autodoc_mock_imports):
+            text = inspect.getdoc(getattr(importlib.import_module(module), name)) or ""
+        return " ".join(text.split("\n\n")[0].split())
+
+
+def _list_table(rows: Iterable[Iterable[str]], options: str) -> str:
+    body = "".join("   * - " + "\n     - ".join(row) + "\n" for row in rows)
+    return f".. list-table::\n   {options}\n\n{body}"
 
 
 def as_rst(markdown: str) -> str:
@@ -120,8 +135,7 @@ def _block(block: str) -> str:
 def _table(lines: list[str]) -> str:
     rows = [re.split(r"(?<!\\)\|", line.strip())[1:-1] for line in lines if not re.fullmatch(r"[-:|\s]+", line)]
     cells = [[r"\ " + _inline(cell.strip().replace(r"\|", "|")) for cell in row] for row in rows]
-    body = "".join("   * - " + "\n     - ".join(row) + "\n" for row in cells)
-    return f".. list-table::\n   :header-rows: 1\n   :class: figures\n\n{body}"
+    return _list_table(cells, ":header-rows: 1\n   :class: figures")
 
 
 def _inline(text: str) -> str:
