@@ -47,6 +47,10 @@ def test_the_quickstart_prints_what_it_shows():
 
 
 @pytest.mark.torch
-def test_the_torch_example_of_the_quickstart_runs():
-    (block,) = python_blocks("docs/quickstart.rst", r"^\.\. code-block:: python\n\n((?:   [^\n]*\n|\n)+)")
-    exec(compile(re.sub(r"^   ", "", block, flags=re.MULTILINE), "quickstart.rst", "exec"), {})
+@pytest.mark.torch
+@pytest.mark.parametrize("page", ["index", "quickstart"])
+def test_the_blocks_of_code_of_the_first_pages_run(page):
+    blocks = python_blocks(f"docs/{page}.rst", r"^\.\. code-block:: python\n\n((?:   [^\n]*\n|\n)+)")
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(re.sub(r"^   ", "", block, flags=re.MULTILINE), f"{page}.rst", "exec"), {})
