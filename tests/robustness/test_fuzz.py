@@ -33,6 +33,8 @@ FOUND = {
             "ffffffff3df52c003df53c006b500100000000ff00ffdaffffffffffffffff666c6f61743634fff5ffffffffffffffffffff"
             "fffffffffffffffffffffffffffffffffffffffffffffffbdada84"
         ),
+        "65" * 35 + "4a",
+        "596d59" + "6a" * 65 + "8d" * 82 + "6a" * 13 + "0a",
     ),
     "simplex": (
         "0bff666c6f613b3634ffff020ad8000a0a",

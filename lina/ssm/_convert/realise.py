@@ -7,7 +7,7 @@ import numpy as np
 
 from lina._core.array import is_lazy, where_is
 from lina.ssm._systems import DenseSystem, DPLRSystem, RationalSystem
-from lina.ssm._systems_arrays import namespace, seen
+from lina.ssm._systems_arrays import check_overflow, namespace, seen
 
 _ROOT2 = math.sqrt(2.0)
 
@@ -25,7 +25,9 @@ def realised(system: Any, single: np.ndarray | None = None) -> DenseSystem:
     xp = namespace(system.Lambda)
     A = _blocks(xp, system.Lambda)
     if isinstance(system, DPLRSystem):
-        A = A - xp.matmul(xp.matrix_transpose(parts(xp, system.P)), parts(xp, system.Q))
+        with np.errstate(over="ignore", invalid="ignore"):
+            A = A - xp.matmul(xp.matrix_transpose(parts(xp, system.P)), parts(xp, system.Q))
+        A = check_overflow(xp, A, "Lambda, P and Q")
     arrays = A, parts(xp, system.B), parts(xp, xp.conj(system.C))
     if single is not None and np.any(single):
         kept = np.flatnonzero(np.concatenate([np.ones_like(single), ~single]))
