@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.linalg
 
-from lina._core.array import adjoint, balance, check_norm, conjugate, frobenius, open_door, scalar
+from lina._core.array import adjoint, balance, check_norm, conjugate, epsilon, frobenius, open_door, scalar
 from lina._dask.graph import as_task
 from lina._dask.triangles import Triangle
-from lina.linalg._residual import pythagoras, residual_norm
+from lina.linalg._residual import pythagoras
 from lina.linalg._truncated_svd.basis import Basis
 from lina.linalg._truncated_svd.visits import Products
 
@@ -56,13 +56,13 @@ def factors(block: Any, V: Any, probes: Any = None) -> tuple[Any, Triangle, Read
         Q, R = xp.linalg.qr(rows)
         return Q, Triangle(R, scale), Reading(scale, norm, norm, 0.0, 0.0)
     Y = V @ xp.matrix_transpose(rows)
-    left, rest = xp.matrix_transpose(Y), _left_over(xp, rows, norm, Y, V)
+    left, caught, rest = xp.matrix_transpose(Y), float(frobenius(xp, Y)), _left_over(xp, rows, norm, Y, V)
     images: Any = 0.0
     if probes is not None:
         G = probes @ xp.matrix_transpose(rows) - (probes @ adjoint(xp, V)) @ Y
         images = conjugate(xp, conjugate(xp, G) @ rows) - (G @ conjugate(xp, left)) @ V
-    Q, R = xp.linalg.qr(left)
-    return Q, Triangle(R, scale), Reading(scale, norm, float(frobenius(xp, Y)), rest, images)
+    Q, R = scipy.linalg.qr(left, mode="economic", overwrite_a=True, check_finite=False)  # in the memory of Y
+    return Q, Triangle(R, scale), Reading(scale, norm, caught, rest, images)
 
 
 def _left_over(xp: Any, rows: Any, norm: float, Y: Any, V: Any) -> float:
@@ -75,8 +75,15 @@ def _left_over(xp: Any, rows: Any, norm: float, Y: Any, V: Any) -> float:
         return cheap
     left, right = xp.matrix_transpose(Y), conjugate(xp, V)
     step = max(1, _SLICE_ENTRIES // rows.shape[1])
-    slices = [slice(i, i + step) for i in range(0, rows.shape[0], step)]
-    return math.hypot(*(residual_norm(xp, rows[some, :], left[some, :], right) for some in slices))
+    # one buffer: a worker of dask gives freed memory back to the system, and new pages take longer than the products
+    buffer = np.empty((min(step, rows.shape[0]), rows.shape[1]), dtype=Y.dtype)
+    rest = 0.0
+    for i in range(0, rows.shape[0], step):
+        some = rows[i : i + step, :]
+        product = np.matmul(left[i : i + step, :], right, out=buffer[: some.shape[0], :])
+        rest = math.hypot(rest, scalar(frobenius(xp, np.subtract(some, product, out=product))))
+    # what rounding hides: residual_norm has the source
+    return rest + epsilon(rows) * (4 * rest + 2 * scalar(frobenius(xp, Y)) * scalar(frobenius(xp, V)))
 
 
 @as_task
