@@ -12,6 +12,7 @@ from sklearn.utils.extmath import safe_sparse_dot, svd_flip
 from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from lina._core.array import safe_range
 from lina.linalg import truncated_svd
 from lina.sklearn._fitting import FLOATS, check_stop, keep_certificate, seed, training_data
 
@@ -135,9 +136,7 @@ class TruncatedSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.passes_, self.status_ = F.passes, str(F.status)
         keep_certificate(self, F)
         Z = self._coordinates(X)
-        self.explained_variance_ = np.var(Z, axis=0)
-        variance = _variance(X)
-        self.explained_variance_ratio_ = self.explained_variance_ / (variance if variance > 0 else 1.0)
+        self.explained_variance_, self.explained_variance_ratio_ = _explained(Z, X, F.norm_A)
         return Z
 
     def transform(self, X: Any) -> Any:
@@ -170,6 +169,13 @@ class TruncatedSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return tags
 
 
-def _variance(X: Any) -> float:
-    """Return the sum of the variances of all features."""
-    return float(np.sum(mean_variance_axis(X, axis=0)[1] if issparse(X) else np.var(X, axis=0)))
+def _explained(Z: Any, X: Any, norm: float) -> tuple[Any, Any]:
+    """Return the variances of ``Z``, and their shares of that of ``X``, also where squares leave the range."""
+    low, high = safe_range(X)
+    if not low < norm < high and norm > 0:
+        variances, shares = _explained(Z / norm, X / norm, 1.0)
+        with np.errstate(over="ignore", under="ignore"):
+            return variances * norm * norm, shares
+    variances = np.var(Z, axis=0)
+    whole = float(np.sum(mean_variance_axis(X, axis=0)[1] if issparse(X) else np.var(X, axis=0)))
+    return variances, variances / (whole if whole > 0 else 1.0)

@@ -215,6 +215,17 @@ def test_centred_it_is_the_principal_component_analysis():
     np.testing.assert_allclose(ours.inverse_transform(ours.transform(X)), theirs.inverse_transform(theirs.transform(X)))
 
 
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+@pytest.mark.parametrize(
+    ("dtype", "scale"), [("float32", 1e30), ("float32", 1e-30), ("float64", 1e200), ("float64", 1e-200)]
+)
+def test_shares_of_the_variance_do_not_depend_on_the_scale_of_the_data(form, dtype, scale):
+    X = load_digits().data
+    shares = TruncatedSVD(5, random_state=0).fit(X).explained_variance_ratio_
+    scaled = TruncatedSVD(5, random_state=0).fit(form((X * scale).astype(dtype)))
+    np.testing.assert_allclose(scaled.explained_variance_ratio_, shares, rtol=1e-3 if dtype == "float32" else 1e-9)
+
+
 def test_iterations_read_the_data_as_often_as_those_of_scikit_learn_and_miss_less():
     X = with_spectrum(np.random.default_rng(3), 600, 300, 1 / np.sqrt(np.arange(1, 301)), "float64")
     for n_iter in (1, 2, 5):
