@@ -1,7 +1,6 @@
 """Minimisation of smooth functions: gaps that bound the truth, every method, honest precision, honest failures."""
 
 import math
-from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
 
@@ -12,22 +11,8 @@ from hypothesis import strategies as st
 
 from lina._core.certificates import Status
 from lina.simplex import Step, frank_wolfe_gap, minimize, simplex_qp
-from tests.backends import BACKENDS, selected
 from tests.reference.minimize import Long, exact_gap, long_minimum
-
-METHODS = (
-    "auto",
-    "projected_gradient",
-    "mirror",
-    "accelerated_mirror",
-    "frank_wolfe",
-    "away",
-    "pairwise",
-    "newton",
-    "ipm",
-)
-every_method = pytest.mark.parametrize("method", METHODS)
-fast_methods = pytest.mark.parametrize("method", [m for m in METHODS if m != "frank_wolfe"])
+from tests.simplex.minimize_cases import METHODS, every_method, fast_methods, least_squares
 
 
 class Problem:
@@ -103,12 +88,6 @@ def test_the_gap_bounds_the_true_error_of_a_thousand_random_problems(block):
         )
         allowance = 4 * float(np.finfo(problem.dtype).eps) * float(np.max(np.abs(gradient)))
         assert result.gap == pytest.approx(float(recomputed) + allowance, rel=1e-3, abs=1.5 * allowance)
-
-
-def least_squares(n=40, m=50, seed=0, dtype=np.float64):
-    rng = np.random.default_rng(seed)
-    A, b = rng.standard_normal((m, n)).astype(dtype), rng.standard_normal(m).astype(dtype)
-    return A, b, lambda x: (0.5 * np.sum((A @ x - b) ** 2), A.T @ (A @ x - b))
 
 
 @fast_methods
@@ -256,15 +235,6 @@ def test_motzkin_and_straus_find_a_clique_and_no_certificate(method):
     assert min(abs(result.value + 1 - 1 / k) for k in (2, 3, 4)) < 1e-3
 
 
-@pytest.mark.parametrize("method", ["auto", "projected_gradient", "newton", "mirror"])
-def test_two_gradients_that_contradict_a_declaration_revoke_it(method):
-    start = np.array([0.5 - 1e-3, 0.5 + 1e-3])
-    result = minimize(lambda x: (-x @ x, -2 * x), start, method=method, convex=True)
-    assert result.value == pytest.approx(-1)
-    assert not result.certified
-    assert result.lower_bound is None
-
-
 def test_the_best_point_is_kept_although_the_gap_is_not_monotone():
     _, _, f = least_squares()
     result = minimize(f, n=40, method="frank_wolfe", convex=True, history=True, max_iterations=200)
@@ -328,156 +298,6 @@ def test_an_objective_that_turns_nan_keeps_the_best_point(method):
     assert result.x.sum() == pytest.approx(1)
 
 
-WRONG = {
-    "sign": lambda g: -g,
-    "double": lambda g: 2 * g,
-    "half": lambda g: g / 2,
-    "zero": lambda g: 0 * g,
-    "reversed": lambda g: g[::-1].copy(),
-}
-
-
-@every_method
-@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
-def test_a_gradient_of_another_function_is_refused(method, wrong):
-    _, _, f = least_squares()
-    for convex in (True, None):
-        with pytest.raises(ValueError, match="objective must return the gradient of its value, got"):
-            minimize(lambda x: (f(x)[0], wrong(f(x)[1])), n=40, method=method, convex=convex)
-
-
-@pytest.mark.parametrize("method", ["auto", "projected_gradient", "mirror", "accelerated_mirror", "pairwise", "away"])
-@pytest.mark.parametrize("convex", [True, None])
-def test_a_gradient_that_turns_wrong_on_the_way_ends_at_the_lowest_value_without_a_certificate(method, convex):
-    _, _, f = least_squares()
-    limit = 0.1 * f(np.full(40, 1 / 40))[0] + 0.9 * minimize(f, n=40, convex=True).value
-    values = []
-
-    def turning(x):
-        value, gradient = f(x)
-        values.append(value)
-        return value, gradient if value > limit else -gradient
-
-    result = minimize(turning, n=40, method=method, convex=convex)
-    assert result.status is Status.CONTRADICTION
-    assert not result.certified
-    assert result.lower_bound is None
-    assert result.value <= limit
-    assert result.value == pytest.approx(f(result.x)[0])
-
-
-def test_correct_gradients_contradict_no_value_however_steep_flat_or_small_these_are():
-    for seed in range(200):
-        rng = np.random.default_rng(seed)
-        n = int(rng.integers(1, 15))
-        A = rng.standard_normal((n, n)) * np.geomspace(1, 10.0 ** -rng.uniform(0, 12), n)
-        b = A @ rng.dirichlet(np.ones(n)) if seed % 2 else rng.standard_normal(n)
-        unit, offset = 10.0 ** rng.uniform(-100, 100), float(rng.choice([0.0, 1e8]))
-
-        def f(x, A=A, b=b, unit=unit, offset=offset):
-            r = A @ x - b
-            return unit * (offset + r @ r / 2), unit * (A.T @ r)
-
-        method = str(rng.choice(METHODS))
-        result = minimize(f, rng.dirichlet(np.ones(n)), method=method, rtol=1e-10, max_iterations=200)
-        assert result.status is not Status.CONTRADICTION, (seed, method)
-
-
-def test_projected_gradients_do_not_take_the_curvature_at_the_boundary_for_that_at_the_start():
-    rng = np.random.default_rng(0)
-    offsets = (rng.standard_normal(1000)[:, None] * 1.5 - np.linspace(-4, 4, 100)) / 0.05
-    L = np.maximum(np.exp(-0.5 * offsets**2), 1e-300)
-    result = minimize(
-        lambda x: (-np.mean(np.log(L @ x)), -(L.T @ (1 / (L @ x))) / 1000),
-        n=100,
-        method="projected_gradient",
-        convex=True,
-    )
-    assert result.status is Status.CONVERGED
-    assert result.iterations < 300
-
-
-def test_products_with_the_hessian_that_overflow_are_left_to_gradients():
-    L = np.random.default_rng(0).random((30, 8)) ** 8
-
-    class Likelihood:
-        def value(self, x):
-            return -np.sum(np.log(L @ x))
-
-        def gradient(self, x):
-            return -L.T @ (1 / (L @ x))
-
-        def hessian_product(self, x, v):
-            return np.full_like(x, np.inf)
-
-    assert minimize(Likelihood(), n=8, method="newton").status is Status.NOT_FINITE
-    assert minimize(Likelihood(), n=8, convex=True).status is Status.CONVERGED
-
-
-def test_the_end_of_the_domain_shortens_steps():
-    """log(x_0) has no value at x_0 = 0, where every gradient step would go first."""
-
-    def f(x):
-        with np.errstate(all="ignore"):
-            return 10 * x[0] - np.log(x[0]) * 0.5, np.array([10 - 0.5 / x[0], 0.0])
-
-    for method in ("auto", "projected_gradient", "frank_wolfe", "pairwise", "away", "mirror"):
-        result = minimize(f, n=2, convex=True, method=method)
-        assert result.x[0] == pytest.approx(0.05, rel=1e-2)
-        assert result.status is Status.CONVERGED
-
-
-def test_an_object_may_give_products_with_its_hessian():
-    A, _, f = least_squares()
-
-    class LeastSquares:
-        products = 0
-
-        def value(self, x):
-            return f(x)[0]
-
-        def gradient(self, x):
-            return f(x)[1]
-
-        def hessian_product(self, x, v):
-            self.products += 1
-            return A.T @ (A @ v)
-
-    for method in ("newton", "ipm"):
-        objective = LeastSquares()
-        result = minimize(objective, n=40, method=method, convex=True, rtol=1e-12)
-        assert result.iterations == 1
-        assert objective.products == 40
-        assert result.relative_gap < 1e-12
-
-
-def test_the_interior_point_method_solves_ill_conditioned_quadratics():
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((80, 2))
-    K = np.exp(-np.sum((X[:, None] - X) ** 2, axis=2) / 2)
-    c = -np.mean(K, axis=1) * 0.9
-
-    class Quadratic:
-        value = staticmethod(lambda x: 0.5 * x @ K @ x + c @ x)
-        gradient = staticmethod(lambda x: K @ x + c)
-        hessian_product = staticmethod(lambda x, v: K @ v)
-
-    result = minimize(Quadratic(), n=80, method="ipm", convex=True)
-    assert result.status is Status.CONVERGED
-    assert result.iterations <= 3
-
-
-def test_auto_goes_over_to_second_derivatives_where_the_gap_stalls():
-    rng = np.random.default_rng(0)
-    U = np.linalg.qr(rng.standard_normal((30, 30)))[0]
-    Q = (U * np.geomspace(1, 1e-6, 30)) @ U.T
-    c = -Q @ rng.dirichlet(np.ones(30))
-    result = minimize(lambda x: (0.5 * x @ Q @ x + c @ x, Q @ x + c), n=30, convex=True, rtol=1e-10)
-    assert result.status is Status.CONVERGED
-    assert "Newton" in result.method
-    assert result.evaluations < 2000
-
-
 def test_a_tolerance_below_rounding_says_so():
     _, _, f = least_squares()
     result = minimize(f, n=40, convex=True, rtol=0.0)
@@ -522,104 +342,6 @@ def test_the_radius_scales_the_simplex(n, seed, radius):
     assert result.relative_gap <= 1e-9
 
 
-@pytest.mark.parametrize("backend", [name for name in selected() if name != "dask"])
-@fast_methods
-def test_arrays_stay_in_their_library(backend, method):
-    move, back = BACKENDS[backend].move, BACKENDS[backend].back
-    A, b, f = least_squares(n=8, m=10)
-    moved_A, moved_b = move(A), move(b)
-
-    def objective(x):
-        r = moved_A @ x - moved_b
-        return 0.5 * (r @ r), moved_A.T @ r
-
-    result = minimize(objective, move(np.full(8, 0.125)), method=method, convex=True)
-    assert type(result.x) is type(moved_b)
-    expected = minimize(f, n=8, method=method, convex=True)
-    np.testing.assert_allclose(back(result.x), expected.x, atol=1e-4)
-    assert result.status is Status.CONVERGED
-
-
-@pytest.mark.torch
-def test_a_function_of_tensors_needs_a_tensor_as_its_start():
-    torch = pytest.importorskip("torch")
-    with pytest.raises(TypeError, match=r"got Tensor alone \(x was a ndarray: give x0 as an array of torch\)"):
-        minimize(lambda x: torch.sum(torch.as_tensor(x) ** 2), n=3)
-    with pytest.raises(TypeError) as found:
-        minimize(lambda x: torch.sum(x), n=3)
-    assert found.value.__notes__ == ["objective was called with a numpy.ndarray, as x0 is or with n"]
-
-
-def test_torch_differentiates_a_value_and_leaves_other_gradients_alone():
-    torch = pytest.importorskip("torch")
-    A, b, f = least_squares(n=8, m=10)
-    weight = torch.tensor(A, requires_grad=True)
-    start = torch.full((8,), 0.125, dtype=torch.float64, requires_grad=True)
-    result = minimize(lambda x: 0.5 * torch.sum((weight @ x - torch.tensor(b)) ** 2), start, convex=True)
-    assert weight.grad is None
-    assert start.grad is None
-    assert not result.x.requires_grad
-    np.testing.assert_allclose(result.x, minimize(f, n=8, convex=True).x, atol=1e-4)
-    assert result.certified_in == "float64"
-
-
-def good(x):
-    return float(x @ x), 2 * x
-
-
-HALF = np.array([0.5, 0.5])
-
-
-@pytest.mark.parametrize(
-    ("call", "kind", "text"),
-    [
-        (lambda: minimize(good), ValueError, "one of x0 and n must be given, got neither"),
-        (lambda: minimize(good, HALF, n=2), ValueError, "one of x0 and n must be given, got both"),
-        (lambda: minimize(good, n=0), ValueError, "n must be in"),
-        (lambda: minimize(3.0, n=2), TypeError, "objective must be callable"),
-        (lambda: minimize(lambda x: 1.0, n=2), TypeError, r"objective must return \(value, gradient\), got float"),
-        (lambda: minimize(lambda x: (1.0, x, x), n=2), ValueError, "got 3 things"),
-        (lambda: minimize(lambda x: (1.0, x[:1]), n=2), ValueError, r"gradient of shape \(2,\), got \(1,\)"),
-        (lambda: minimize(lambda x: (1.0, 1j * x), n=2), TypeError, "gradient of dtype float32 or float64"),
-        (lambda: minimize(lambda x: (1.0, None), n=2), TypeError, "gradient of the type of x"),
-        (lambda: minimize(lambda x: (x, x), n=2), TypeError, r"real number as its value, got shape \(2,\)"),
-        (lambda: minimize(lambda x: ("one", x), n=2), TypeError, "real number as its value, got str"),
-        (lambda: minimize(lambda x: (math.nan, x), n=2), ValueError, "finite value and gradient at the start"),
-        (lambda: minimize(lambda x: (1.0, x / 0), n=2), ValueError, "finite value and gradient at the start"),
-        (lambda: minimize(good, HALF + 1), ValueError, "x0 must sum to radius"),
-        (lambda: minimize(good, [1.5, -0.5]), ValueError, "x0 must be non-negative"),
-        (lambda: minimize(good, [np.nan, 1.0]), ValueError, "x0 must be finite"),
-        (lambda: minimize(good, HALF + 0j), TypeError, "x0 must be real"),
-        (lambda: minimize(good, n=2, radius=-1.0), ValueError, "radius must be finite and positive"),
-        (lambda: minimize(good, n=2, upper=0.4), ValueError, "upper must sum to at least radius"),
-        (lambda: minimize(good, n=2, method="sgd"), ValueError, "method must be one of"),
-        (lambda: minimize(good, n=2, set="cube"), ValueError, "set must be one of"),
-        (lambda: minimize(good, n=2, rtol=-1), ValueError, "rtol must be finite and not negative"),
-        (lambda: minimize(good, n=2, scale=math.nan), ValueError, "scale must be finite and not negative"),
-        (lambda: minimize(good, n=2, max_iterations=0), ValueError, "max_iterations must be in"),
-        (lambda: minimize(good, n=2, upper=0.9, method="newton"), ValueError, "upper must be None"),
-        (lambda: minimize(good, np.full((2, 2), 0.5), method="ipm"), ValueError, "x0 must have one dimension"),
-    ],
-)
-def test_bad_input_gets_an_error_that_names_it(call, kind, text):
-    with pytest.raises(kind, match=text), np.errstate(all="ignore"):
-        call()
-
-
-@pytest.mark.parametrize("options", [{}, {"upper": 0.9}, {"set": "l1_ball"}])
-def test_the_objective_never_gets_the_array_of_the_caller(options):
-    start = np.array([0.25, 0.75])
-
-    def rude(x):
-        value, gradient = float(x @ x), 2 * x
-        x[:] = 0.5
-        return value, gradient
-
-    with suppress(ValueError):  # its values are not those of the points that it leaves behind
-        minimize(rude, start, max_iterations=1, **options)
-    np.testing.assert_array_equal(start, [0.25, 0.75])
-
-
 @pytest.mark.parametrize("method", ["auto", "newton", "ipm"])
 def test_an_entropy_with_tiny_weights_is_minimised_to_the_tolerance(method):
     for seed in (0, 1, 21, 25, 35, 59):
@@ -635,11 +357,6 @@ def test_an_entropy_with_tiny_weights_is_minimised_to_the_tolerance(method):
         assert result.status is Status.CONVERGED
         assert result.iterations < 200
         np.testing.assert_allclose(result.x, q, atol=1e-4)
-
-
-def test_a_start_without_rows_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"x0 must have at least one row, got shape \(0, 3\)"):
-        minimize(lambda x: (0.0, x), np.zeros((0, 3)))
 
 
 def test_a_single_entry_is_exact_also_where_the_value_is_zero():
