@@ -1,6 +1,5 @@
 """Tasks, trees that gather what was found in the blocks of rows, and the way of the results to the caller."""
 
-import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -12,9 +11,10 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from lina._core.threads import one_thread
+from lina.linalg._stopping import check_known_sizes
 
 # Results that are gathered at once: small ones, so that a tree is shallow and no task waits for all blocks.
-_BRANCHES = 8
+BRANCHES = 8
 
 
 def as_task(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,13 +28,12 @@ def as_task(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def whole_rows(A: Any, name: str = "A") -> tuple[Any, bool]:
+def whole_rows(A: Any) -> tuple[Any, bool]:
     """Return ``A`` in blocks of whole rows, and whether it was transposed for that."""
-    if any(math.isnan(size) for sizes in A.chunks for size in sizes):
-        raise ValueError(f"{name} must have blocks of known sizes, got unknown ones ({name}.compute_chunk_sizes())")
+    check_known_sizes(A, "A")
     if min(A.numblocks) > 1:
-        hint = f"try {name}.rechunk({{1: -1}}), or {{0: -1}} for one that is wide"
-        raise ValueError(f"{name} must have blocks of whole rows or of whole columns, got chunks {A.chunks} ({hint})")
+        hint = "try A.rechunk({1: -1}), or {0: -1} for one that is wide"
+        raise ValueError(f"A must have blocks of whole rows or of whole columns, got chunks {A.chunks} ({hint})")
     turned = A.numblocks[1] > 1 or (A.numblocks[0] == 1 and A.shape[0] < A.shape[1])
     return (A.T if turned else A), turned
 
@@ -59,7 +58,7 @@ def gathered(function: Callable[..., Any], visited: Any) -> Delayed:
     layer: dict[Any, Any] = {}
     level, keys = 0, keys_of(visited)
     while True:
-        groups = [keys[i : i + _BRANCHES] for i in range(0, len(keys), _BRANCHES)]
+        groups = [keys[i : i + BRANCHES] for i in range(0, len(keys), BRANCHES)]
         keys = [(name, level, i) for i in range(len(groups))]
         layer.update({key: (function, group) for key, group in zip(keys, groups, strict=True)})
         level += 1

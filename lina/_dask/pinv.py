@@ -9,9 +9,9 @@ import dask.array as da
 import numpy as np
 
 from lina._core.array import adjoint, open_door
-from lina._dask.graph import array, as_task, gathered
+from lina._dask.graph import array, as_task, gathered, whole_rows
 from lina._dask.passes import triangle_of_rows
-from lina._dask.source import source_of
+from lina._dask.source import Source
 from lina._dask.triangles import Triangle, joined
 from lina.linalg._pinv.compute import compute_pinv, empty_pinv
 from lina.linalg._pinv.outcome import Cutoff, Outcome
@@ -25,7 +25,8 @@ def pinv(xp: Any, A: Any, cutoff: Cutoff, hermitian: bool, method: str) -> Outco
         return empty_pinv(xp, A)
     if A.ndim > 2 or hermitian:
         return _whole_matrices(A, cutoff, hermitian, method)
-    rows, turned = source_of(A)
+    whole, turned = whole_rows(A)
+    rows = Source(whole)
     facts = dask.delayed(_of_triangle)(gathered(joined, rows.visit(triangle_of_rows)), cutoff)
     columns = rows.visit(_columns, facts.X)
     X = da.blockwise(_same, "ji", columns, "ij", dtype=A.dtype, meta=columns._meta)

@@ -65,15 +65,19 @@ def _joined(looks: list[tuple[Reading, np.ndarray]]) -> tuple[Reading, np.ndarra
 
 @as_task
 def _times(block: Any, X: np.ndarray, scale: float) -> np.ndarray:
-    _, rows = open_door(A=block)
-    product: np.ndarray = (rows if scale == 1.0 else divide(rows, scale)) @ X
+    product: np.ndarray = _over(scale, block)[1] @ X
     return product
 
 
 @as_task
 def _left_over(block: Any, left: np.ndarray, right: np.ndarray, scale: float) -> float:
+    return residual_norm(*_over(scale, block), left, right)
+
+
+def _over(scale: float, block: Any) -> tuple[Any, np.ndarray]:
+    """Return the library of a block, and its rows over the scale of all; a division by 1 would be a copy."""
     xp, rows = open_door(A=block)
-    return residual_norm(xp, rows if scale == 1.0 else divide(rows, scale), left, right)
+    return xp, rows if scale == 1.0 else divide(rows, scale)
 
 
 def _joint_norm(norms: list[float]) -> float:

@@ -19,8 +19,6 @@ from dask.core import flatten
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-from lina._dask.graph import whole_rows
-
 
 class Source:
     """Blocks of rows ``A`` (m, n); ``once`` is an array in their graph that all visits share.
@@ -67,12 +65,6 @@ class Source:
         """Return the rows of each block."""
         ends = np.cumsum([0, *self.A.chunks[0]]).tolist()
         return [slice(start, stop) for start, stop in pairwise(ends)]
-
-
-def source_of(A: Any, name: str = "A") -> tuple[Source, bool]:
-    """Return the rows of ``A``, and whether they are those of its transpose."""
-    rows, turned = whole_rows(A, name)
-    return Source(rows), turned
 
 
 def _reachable(nodes: dict[Any, Any], keys: Iterable[Any], ends: set[Any]) -> dict[Any, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-from lina._dask.graph import _BRANCHES, as_task, keys_of
+from lina._dask.graph import BRANCHES, as_task, keys_of
 
 
 class Triangle(NamedTuple):
@@ -57,7 +57,7 @@ class Tree:
         keys = keys_of(triangles)
         while True:
             level = len(self.groups)
-            self.groups.append([keys[i : i + _BRANCHES] for i in range(0, len(keys), _BRANCHES)])
+            self.groups.append([keys[i : i + BRANCHES] for i in range(0, len(keys), BRANCHES)])
             keys = []
             for i, group in enumerate(self.groups[-1]):
                 layer[(self.name, level, i)] = (_node, group)

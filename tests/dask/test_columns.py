@@ -94,6 +94,15 @@ def test_blocks_that_cut_what_is_chosen_are_refused_with_the_remedy():
         interpolative(A, 91)
 
 
+def test_rows_of_which_dask_does_not_know_the_number_are_refused_with_the_remedy():
+    some = A[A[:, 0] > 0]
+    for choose in (interpolative, select_columns):
+        with pytest.raises(ValueError, match=r"A must have blocks of known sizes.*A\.compute_chunk_sizes\(\)"):
+            choose(some, 5)
+    with pytest.raises(ValueError, match=r"Y must have blocks of known sizes.*Y\.compute_chunk_sizes\(\)"):
+        cr_matmul(A.T, some, 5)
+
+
 def test_nan_is_named():
     B = M.copy()
     B[3, 3] = np.nan
