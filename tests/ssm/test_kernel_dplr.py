@@ -267,7 +267,7 @@ def test_a_mode_of_the_diagonal_at_a_root_of_unity_is_moved_by_the_low_rank(k):
 
 
 def test_a_pole_at_a_root_of_unity_is_refused():
-    with pytest.raises(ValueError, match="the roots of unity must not hold a pole"):
+    with pytest.raises(ValueError, match="the roots of unity for Lambda, P and dt must not hold a pole"):
         kernel_dplr_truncated([0.0], [0.0], [1.0], [1.0], 0.1, 8)
     for pole in (0.0, 20j * np.tan(np.pi / 8)):
         with pytest.raises(ValueError, match="Lambda must not be at a root of unity"):

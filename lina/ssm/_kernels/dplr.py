@@ -177,7 +177,7 @@ def truncated_dplr_taps(Lambda: Any, P: Any, B: Any, C_tilde: Any, dt: Any, L: i
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if list(met_roots(rows, L, _NEXT)) == [()]:
             return _shaped(rows, taps(rows, unit_circle(L), L), "C_tilde")
-        G = check_no_pole(rows.xp, _response(rows, unit_circle(L), response), "the roots of unity")
+        G = check_no_pole(rows.xp, _response(rows, unit_circle(L), response), "the roots of unity for Lambda, P and dt")
         return _shaped(rows, taps_from(rows.xp, G, unit_circle(L), L), "C_tilde")
 
 
