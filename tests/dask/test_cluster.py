@@ -90,6 +90,22 @@ def test_a_worker_that_is_lost_in_the_middle_changes_nothing(cluster, tmp_path):
     assert np.linalg.norm(M - (U * s) @ Vt) <= error
 
 
+def test_parts_that_are_asked_for_one_by_one_while_others_are_at_work_belong_together(cluster):
+    A = from_blocks(M, 100, seconds=0.02)
+    F = truncated_svd(A, 15, method="krylov", max_passes=3, rng=0)
+    s, U, error, Vt = cluster.gather([cluster.compute(part) for part in (F.s, F.U, F.error, F.Vt)])
+    assert np.linalg.norm(M - (U * s) @ Vt) <= error
+
+
+def tolerance_in_a_task(A):
+    return truncated_svd(A, rtol=1e-3, method="krylov", rng=0).rank
+
+
+def test_tasks_of_the_cluster_may_call_it_themselves(cluster):
+    ranks = cluster.gather([cluster.submit(tolerance_in_a_task, from_blocks(M, 500), pure=False) for _ in range(3)])
+    assert ranks == [truncated_svd(M, rtol=1e-3, rng=0).rank] * 3
+
+
 def threads_at_work():
     """Return the threads among which lina's pool of four splits rows, and those of BLAS in a task of lina's."""
     lina.set_threads(4)

@@ -144,6 +144,14 @@ def test_any_number_of_rows_in_a_block_gives_the_same(rows):
     np.testing.assert_allclose(F.U.T @ F.U, np.eye(10), atol=1e-13)
 
 
+@pytest.mark.parametrize("sizes", [(0, 3000), (400, 0, 2600), (3000, 0)])
+@pytest.mark.parametrize("options", [{"k": 10}, {"k": 10, "method": "svd"}, {"rtol": 1e-2, "method": "krylov"}])
+def test_blocks_without_rows_change_nothing(sizes, options):
+    F = computed(truncated_svd(da.from_array(M, chunks=(sizes, (150,))), rng=0, **options))
+    np.testing.assert_allclose(F.s, S[: F.rank], rtol=1e-9)
+    assert np.linalg.norm(M - F.toarray()) <= F.error
+
+
 def test_matrices_of_low_rank_and_of_zeros_have_their_zeros():
     low = np.outer(np.arange(900.0), np.ones(120))
     F = computed(truncated_svd(da.from_array(low, chunks=(100, -1)), 5, method="krylov", rng=0))
