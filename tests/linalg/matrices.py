@@ -44,3 +44,9 @@ SPECTRA = {
     "one large": lambda n: np.where(np.arange(n) < 1, 1e6, 1.0),
     "stairs": lambda n: 10.0 ** -(0.5 * (np.arange(n) // 10)),
 }
+
+
+def optimum(A, k, norm):
+    """Return the least error of an approximation of rank k, in the Frobenius norm or the 2-norm."""
+    s = np.linalg.svd(A, compute_uv=False)
+    return np.linalg.norm(s[k:]) if norm == "fro" else (s[k] if k < len(s) else 0.0)
