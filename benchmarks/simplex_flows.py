@@ -31,7 +31,6 @@ LEVELS = (np.arange(4000) + 0.5) / 4000
 SIZES = (50, 100, 200, 400)
 
 Quantiles = Callable[[np.ndarray], np.ndarray]
-Answer = tuple[float, Flow]
 
 
 def cases(_quick: bool) -> Iterator[Case]:

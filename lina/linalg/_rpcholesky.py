@@ -225,11 +225,19 @@ def _eliminate(
         pivots.extend(chosen.tolist())
         left[chosen] = 0.0
     if target is not None and error <= target:
-        more = np.cumsum(to_numpy(xp.sum(xp.abs(new) ** 2, axis=1)).astype(np.float64)[::-1])
-        drop = min(int(np.sum(error + more <= target)), len(pivots) - 1)
-        if drop:  # the last pivots of the round were not needed
-            P, pivots, error = P[:-drop, :], pivots[:-drop], error + float(more[drop - 1])
+        P, pivots, error = _without_surplus(xp, P, pivots, new, error, target)
     return _result(source, P, pivots, error, limit, target)
+
+
+def _without_surplus(
+    xp: Any, P: Any, pivots: list[int], last: Any, error: float, target: float
+) -> tuple[Any, list[int], float]:
+    """Return rows, pivots and error without those of the ``last`` round that the tolerance does not need."""
+    more = np.cumsum(to_numpy(xp.sum(xp.abs(last) ** 2, axis=1)).astype(np.float64)[::-1])
+    drop = min(int(np.sum(error + more <= target)), len(pivots) - 1)
+    if drop == 0:
+        return P, pivots, error
+    return P[:-drop, :], pivots[:-drop], error + float(more[drop - 1])
 
 
 def _rounding_pivots(source: ArrayEntries, pivots: np.ndarray, eps: float, worst: float) -> np.ndarray:
