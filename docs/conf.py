@@ -25,14 +25,17 @@ default_role = "py:obj"
 nitpicky = True  # a name in single backticks is a link
 
 autodoc_typehints = "none"  # numpydoc states the types
+autodoc_preserve_defaults = True  # xp=np, not where numpy is installed
 autodoc_member_order = "bysource"
 autodoc_mock_imports = [] if importlib.util.find_spec("torch") else ["torch"]
 autosummary_generate = False  # one page per room, no page per function
 numpydoc_show_class_members = False
 
+_ROOMS = ("linalg", "simplex", "hippo", "ssm", "rope", "diffusion", "torch", "sklearn")
 sphinx_gallery_conf = {
     "examples_dirs": ["gallery_src"],
     "gallery_dirs": ["gallery"],
+    "subsection_order": [f"gallery_src/{room}" for room in _ROOMS],
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,

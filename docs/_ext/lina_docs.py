@@ -99,7 +99,7 @@ class PageSummary(SphinxDirective):
                 module = name
             else:
                 rows.append((f"`~{module}.{name}`", self._first_sentence(module, name)))
-        return self.parse_text_to_nodes(_list_table(rows, ":class: summary"))
+        return self.parse_text_to_nodes(_list_table(rows, ":class: stacked"))
 
     def _first_sentence(self, module: str, name: str) -> str:
         with mock(self.config.autodoc_mock_imports):

@@ -3,9 +3,14 @@ A filter given by two polynomials
 =================================
 
 The generating function of any filter with a finite state is a fraction,
-:math:`\sum_l K_l z^l = (b_1 + \cdots + b_d z^{d-1}) / (1 + a_1 z + \cdots + a_d z^d)`, so that its 2 d coefficients may
-be the parameters themselves: no state matrix at all. Such a layer is trained by transforms of one length, and later run
-as a recurrence, at any length. Between the two lie two traps, and a way around the second.
+
+.. math::
+
+   \sum_l K_l z^l = \frac{b_1 + \cdots + b_d z^{d-1}}{1 + a_1 z + \cdots + a_d z^d} ,
+
+so that its 2 d coefficients may be the parameters themselves: no state matrix at all. Such a layer is trained by
+transforms of one length, and later run as a recurrence, at any length. Between the two lie two traps, and a way around
+the second.
 """
 
 import warnings

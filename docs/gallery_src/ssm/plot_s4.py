@@ -42,11 +42,15 @@ right.set(xlabel="frequency", ylabel="real part", title="One of each pair of Λ,
 plt.show()
 
 # %%
-# **The generating function.** Of the kernel in steps of :math:`\Delta` by the bilinear transform,
-# :math:`G(z) = \sum_l K_l z^l = \Delta\, C \bigl((1-z) I - \tfrac{\Delta}{2} (1+z) A\bigr)^{-1} B`. With :math:`A`
-# normal plus low rank the inverse is diagonal but for a term of rank one (Woodbury), and four sums over the poles are
-# all it takes. Here the row reads what was 0.3 units of time ago. Its values at the roots of unity are the spectrum of
-# the filter.
+# **The generating function.** Of the kernel in steps of :math:`\Delta` by the bilinear transform it is
+#
+# .. math::
+#
+#    G(z) = \sum_l K_l z^l = \Delta\, C \bigl((1-z) I - \tfrac{\Delta}{2} (1+z) A\bigr)^{-1} B .
+#
+# With :math:`A` normal plus low rank the inverse is diagonal but for a term of rank one (Woodbury), and four sums over
+# the poles are all it takes. Here the row reads what was 0.3 units of time ago. Its values at the roots of unity are
+# the spectrum of the filter.
 
 N, dt, L = 64, 1 / 400, 1024
 C = basis("legs", N, -0.3, 0.0, time_map="exponential")
