@@ -61,8 +61,15 @@ def factors(block: Any, V: Any, probes: Any = None) -> tuple[Any, Triangle, Read
     if probes is not None:
         G = probes @ xp.matrix_transpose(rows) - (probes @ adjoint(xp, V)) @ Y
         images = conjugate(xp, conjugate(xp, G) @ rows) - (G @ conjugate(xp, left)) @ V
-    Q, R = scipy.linalg.qr(left, mode="economic", overwrite_a=True, check_finite=False)  # in the memory of Y
+    Q, R = _qr_over(left)
     return Q, Triangle(R, scale), Reading(scale, norm, caught, rest, images)
+
+
+def _qr_over(Y: Any) -> tuple[Any, Any]:
+    """Return QR of ``Y`` (b, p) in its memory."""
+    if Y.shape[0] == 0:  # scipy 1.13 refuses it
+        return np.linalg.qr(Y)
+    return scipy.linalg.qr(Y, mode="economic", overwrite_a=True, check_finite=False)
 
 
 def _left_over(xp: Any, rows: Any, norm: float, Y: Any, V: Any) -> float:
