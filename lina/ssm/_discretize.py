@@ -7,7 +7,7 @@ import numpy as np
 
 from lina._core.array import check_finite, check_option, conjugate, is_lazy, open_door, real_number, where_is
 from lina.ssm._discretize_expm import expm
-from lina.ssm._systems_arrays import batch_shape, check_overflow, check_square, check_step, coupling, namespace
+from lina.ssm._systems_arrays import batch_shape, check_overflow, check_square, check_step, coupling, namespace, solve
 
 METHODS = ("zoh", "bilinear", "euler", "backward", "gbt")
 _ALPHAS = {"bilinear": 0.5, "euler": 0.0, "backward": 1.0}
@@ -149,12 +149,8 @@ def _transform(xp: Any, A: Any, B: Any, dt: Any, alpha: float) -> tuple[Any, Any
     batch = (B[..., :1, :1] + A[..., :1, :1]).shape[:-2]
     right = [xp.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (identity + (1 - alpha) * A, B)]
     left = check_overflow(xp, xp.broadcast_to(identity - alpha * A, right[0].shape), "A")
-    try:
-        X = xp.linalg.solve(left, xp.concat(right, axis=-1))
-    except Exception as reason:  # each library has its own error for a singular matrix
-        if "singular" not in str(reason).lower():
-            raise
-        raise ValueError(f"A must not have the eigenvalue 1 / (alpha dt), alpha = {alpha}, found it has") from None
+    wanted = f"A must not have the eigenvalue 1 / (alpha dt), alpha = {alpha}, found it has"
+    X = solve(xp, left, xp.concat(right, axis=-1), wanted)
     n = A.shape[-1]
     return X[..., :n], X[..., n:]
 
@@ -222,4 +218,5 @@ def _apply_inverse(xp: Any, S: Any, rows: Any) -> Any:
         return rows / xp.astype(S, rows.dtype)
     batch = (S[..., :1, :1] + xp.real(rows[..., :1, :1])).shape[:-2]
     S = xp.broadcast_to(xp.astype(S, rows.dtype), (*batch, *S.shape[-2:]))
-    return xp.linalg.solve(S, xp.broadcast_to(rows, (*batch, *rows.shape[-2:])))
+    wanted = "Lambda, P and Q must not have an eigenvalue of A at 1 / (alpha dt), nor overflow with dt, found they do"
+    return solve(xp, S, xp.broadcast_to(rows, (*batch, *rows.shape[-2:])), wanted)

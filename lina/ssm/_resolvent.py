@@ -10,7 +10,7 @@ from lina._core.array import conjugate, is_lazy, where_is
 from lina._core.kernels import kernel
 from lina.ssm._freqresp_hessenberg import rounding
 from lina.ssm._systems import DenseSystem, DiagonalSystem, DPLRSystem
-from lina.ssm._systems_arrays import batch_shape, complex_dtype, namespace, widened, widened_array
+from lina.ssm._systems_arrays import batch_shape, complex_dtype, namespace, solve, widened, widened_array
 
 # Entries of the largest intermediate array: what stays in a cache.
 _BLOCK = 1 << 17
@@ -65,12 +65,8 @@ def _dplr(xp: Any, system: DPLRSystem, p: Any, q: Any) -> tuple[Any, Any]:
     if size == 2:
         return alone - (q * F[..., :1, 1:] * F[..., 1:, :1] / (1 + q * F[..., 1:, 1:]))[..., 0, 0], alone
     inner = xp.eye(size - 1, dtype=F.dtype, device=where_is(F)) + q * F[..., 1:, 1:]
-    try:
-        solved = xp.linalg.solve(inner, F[..., 1:, :1])
-    except Exception as reason:  # each library has its own error for a singular matrix
-        if "singular" not in str(reason).lower():
-            raise
-        raise ValueError("Lambda, P and Q must have no pole where the system is evaluated, found one") from None
+    wanted = "Lambda, P and Q must have no pole where the system is evaluated, found one"
+    solved = solve(xp, inner, F[..., 1:, :1], wanted)
     return alone - (q * xp.matmul(F[..., :1, 1:], solved))[..., 0, 0], alone
 
 

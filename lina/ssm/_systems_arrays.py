@@ -165,6 +165,16 @@ def over_steps(x: Any, dt: Any, axes: int, name: str) -> Any:
     return namespace(x).broadcast_to(x, (*batch, *x.shape[x.ndim - axes :]))
 
 
+def solve(xp: Any, A: Any, B: Any, wanted: str) -> Any:
+    """Return A^-1 B, or raise ValueError with what is ``wanted`` where a matrix is singular."""
+    try:
+        return xp.linalg.solve(A, B)
+    except Exception as reason:  # each library has its own error for a singular matrix
+        if "singular" not in str(reason).lower():
+            raise
+        raise ValueError(wanted) from None
+
+
 def check_overflow(xp: Any, x: Any, name: str) -> Any:
     """Return a result that is finite for finite input, or raise OverflowError that names the input."""
     if not is_lazy(x) and not bool(xp.all(xp.isfinite(x))):

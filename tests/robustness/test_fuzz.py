@@ -34,6 +34,7 @@ FOUND = {
             "fffffffffffffffffffffffffffffffffffffffffffffffbdada84"
         ),
         "65" * 35 + "4a",
+        "80" * 19 + "ee" * 85 + "32" + "ee" * 11 + "ff" * 69 + "ee" * 21 + "80" * 9 + "7a" + "80" * 22 + "0a",
         "305b" + "6a" * 47 + "89" * 118 + "6a" * 19 + "0a",
         "596d59" + "6a" * 65 + "8d" * 82 + "6a" * 13 + "0a",
     ),
