@@ -54,8 +54,8 @@ def upsample_guidance(
     model : callable
         ``model(x, t, *args, **options)`` returns a prediction of the shape of ``x``, at any resolution: a network
         without attention over the whole image and without learned positions: a module of torch that has them gets a
-        warning (`lina.torch.guidance_obstacles`). With classifier-free guidance, wrap the
-        guided model.
+        warning (`lina.torch.guidance_obstacles`). It must leave ``x`` as it is. With classifier-free guidance, wrap
+        the guided model.
     schedule : Schedule
         That which the model was trained with, not shifted for the high resolution.
     scale : float or tuple of float

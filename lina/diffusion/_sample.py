@@ -40,6 +40,7 @@ def sample(
     model : callable
         ``model(x, t)`` returns a prediction of the shape of ``x``; t is a float that falls from 1. A tensor in half
         precision goes to the model in it, a numpy array in single; the steps are taken in float32.
+        It must leave ``x`` as it is: each step goes on from it.
     x : array, shape (batch, ...)
         Noise of the standard deviation sigma(1) of the schedule: 1 for all kinds but "ve", where far less is warned
         of. With times that start at t < 1: alpha(t) x0 + sigma(t) noise of data x0, to which the result stays near.
