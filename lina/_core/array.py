@@ -32,10 +32,17 @@ def open_door(*, min_ndim: int = 0, **arrays: Any) -> tuple[Any, ...]:
     check_one_device(**converted)
     out = []
     for name, value in converted.items():
+        check_known_sizes(value, name)
         if value.ndim < min_ndim:
             raise ValueError(f"{name} must have at least {min_ndim} dimensions, got shape {tuple(value.shape)}")
         out.append(_as_working_dtype(xp, value, name))
     return (xp, *out)
+
+
+def check_known_sizes(x: Any, name: str) -> None:
+    """Raise ValueError where dask does not know the shape of ``x``, as after a choice of rows by their values."""
+    if _library_of(x) == "dask" and any(math.isnan(size) for sizes in x.chunks for size in sizes):
+        raise ValueError(f"{name} must have blocks of known sizes, got unknown ones ({name}.compute_chunk_sizes())")
 
 
 def check_one_device(**arrays: Any) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
+from lina._core.array import check_known_sizes
 from lina._core.threads import one_thread
-from lina.linalg._stopping import check_known_sizes
 
 # Results that are gathered at once: small ones, so that a tree is shallow and no task waits for all blocks.
 BRANCHES = 8

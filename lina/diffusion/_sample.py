@@ -208,8 +208,10 @@ def _called(xp: Any, model: Any, x: Any, t: float) -> Any:
     found = model(x, t)
     if type(found) is type(x) and found.dtype == x.dtype and found.shape == x.shape:
         return found  # as it should be: the checks cost as much as the step of a small image
+    if not hasattr(found, "shape"):
+        raise TypeError(f"model must return an array of the shape of x, got {type(found).__name__}")
     if type(found) is not type(x):
-        _, _, found = open_door(x=x, prediction=found)
+        _, _, found = open_door(x=x, **{"what model returns": found})
     if dtype_name(found).startswith("complex") and not dtype_name(x).startswith("complex"):
         raise TypeError(f"model must return real numbers for a real x, got dtype {dtype_name(found)}")
     if found.shape != x.shape:

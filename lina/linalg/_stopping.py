@@ -1,6 +1,5 @@
 """The checks that every low-rank function begins with: a matrix, and something that says where to stop."""
 
-import math
 from typing import Any
 
 from lina._core.array import check_rank, check_tolerance, is_lazy
@@ -8,18 +7,10 @@ from lina._core.array import check_rank, check_tolerance, is_lazy
 
 def check_matrix(A: Any, name: str = "A", *, lazy: bool = False) -> None:
     """Raise ValueError unless ``A`` is a nonempty matrix, with values that can be looked at unless ``lazy``."""
-    if lazy:
-        check_known_sizes(A, name)
     if A.ndim != 2 or min(A.shape) == 0:
         raise ValueError(f"{name} must be a nonempty matrix (m, n), got shape {tuple(A.shape)}")
     if not lazy and is_lazy(A):
         raise ValueError(f"{name} must have values that can be looked at, got a traced or lazy array")
-
-
-def check_known_sizes(A: Any, name: str) -> None:
-    """Raise ValueError where dask does not know the shape of ``A``, as after a choice of rows by their values."""
-    if any(math.isnan(size) for sizes in getattr(A, "chunks", ()) for size in sizes):
-        raise ValueError(f"{name} must have blocks of known sizes, got unknown ones ({name}.compute_chunk_sizes())")
 
 
 def check_stopping(limit: int, k: Any, rtol: Any, atol: Any) -> tuple[int, bool]:

@@ -204,8 +204,13 @@ def _device(x: Any) -> Any:
 
 
 def worth_calling(operation: str, xp: Any, x: Any) -> Callable[..., Any] | None:
-    """Return the kernel of ``operation`` where there is one and ``x`` is large enough for its compilation to pay."""
-    if is_torch(x):
+    """Return the kernel of ``operation`` where there is one and ``x`` is large enough for its compilation to pay.
+
+    Lazy arrays take theirs at any size: it is one task for a block, where array code is a task for every operation.
+    """
+    if is_lazy(x):
+        least = 0
+    elif is_torch(x):
         least = _WORTH_REGISTERING if operation == "masked_softmax" else 0
     else:
         least = _LEAST.get(operation, WORTH_COMPILING)

@@ -106,3 +106,20 @@ def test_an_unstable_system_is_refused_when_it_is_met():
     K = kernel_diag(w, B, C, 0.1, L, unstable="raise")
     with pytest.raises(ValueError, match="unstable"):
         K.compute()
+
+
+@pytest.mark.parametrize("mapping", [project_simplex, softmax, log_softmax, sparsemax, entmax])
+def test_few_rows_are_one_task_a_block_too_and_none_are_none(mapping):
+    few = mapping(da.from_array(X[:3, :4], chunks=(2, 4)))
+    assert len(few.dask) <= 16
+    np.testing.assert_allclose(few.compute(), mapping(X[:3, :4]), atol=1e-15)
+    assert mapping(da.from_array(X[:0, :4], chunks=(2, 4))).compute().shape == (0, 4)
+
+
+@pytest.mark.parametrize("function", [project_simplex, softmax, entmax, lambda x: legs_scan(x, 4), kernel_rational])
+def test_unknown_sizes_are_named_with_what_finds_them(function):
+    x = da.from_array(X, chunks=(200, -1))
+    x = x[x[:, 0] > 0]
+    arguments = (x, x, 5) if function is kernel_rational else (x,)
+    with pytest.raises(ValueError, match=r"must have blocks of known sizes.*\.compute_chunk_sizes\(\)"):
+        function(*arguments)

@@ -457,7 +457,10 @@ ZERO = np.zeros((2, 3))
             lambda: sample(lambda x, t: 1j * x, ZERO, cosine(), 3),
             "model must return real numbers for a real x, got dtype",
         ),
-        (lambda: sample(lambda x, t: None, ZERO, cosine(), 3), "prediction must be an array, got NoneType"),
+        (
+            lambda: sample(lambda x, t: None, ZERO, cosine(), 3),
+            "model must return an array of the shape of x, got NoneType",
+        ),
         (lambda: sample(lambda x, t: x, ZERO + np.nan, cosine(), 3), "x must be finite, got 6 NaN"),
         (lambda: sample(lambda x, t: x, ZERO, cosine(), 0), "steps must be at least 1, got 0"),
         (lambda: sample(lambda x, t: x, ZERO, cosine(), 2.5), "steps must be an int, got float"),

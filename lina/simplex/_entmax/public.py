@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from lina._core.array import is_lazy
-from lina._core.kernels import kernel
 from lina.simplex._entmax.body import entmax_body
 from lina.simplex._project_simplex import project_rows, threshold
 from lina.simplex._rows import (
@@ -166,5 +164,5 @@ def entmax(
 
 def entmax_rows(xp: Any, x: Any, alpha: Any) -> Any:
     """Return the entmax of the rows of ``x`` (rows, n) with ``alpha`` (rows,)."""
-    fast = kernel("entmax", xp) if is_lazy(x) else worth_calling("entmax", xp, x)
+    fast = worth_calling("entmax", xp, x)
     return entmax_body(xp, x, alpha) if fast is None else fast(x, alpha)
