@@ -38,7 +38,7 @@ def grid_positions(*shape: int) -> np.ndarray:
     lengths = [check_count(n, "shape") for n in shape]
     if not lengths:
         raise ValueError("shape must have at least one length, got none")
-    check_count(math.prod(lengths), "product of shape")
+    check_count(len(lengths) * math.prod(lengths), "product of shape", most=2**36)
     axes = np.meshgrid(*[np.arange(n, dtype=np.int64) for n in lengths], indexing="ij")
     return np.stack([axis.ravel() for axis in axes], axis=-1)
 

@@ -1,5 +1,6 @@
 """Helpers for training a model that extrapolates: random positions, inverse leaky maps, hybrids, normalised keys."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,9 @@ from lina._core.array import check_option, host_array, open_door, real_dtype
 from lina._core.random import generator
 from lina.rope._checks import check_above, check_count, quiet
 from lina.rope._scaling import RotaryScaling
+
+_MOST_LAYERS = 2**20
+_MOST_NUMBERS = 2**36  # half a terabyte
 
 
 def random_positions(
@@ -57,10 +61,9 @@ def random_positions(
     check_option(method, ("subset", "stretched"), "method")
     if n > longest:
         raise ValueError(f"length must be at most max_length = {longest}, got {n}")
-    draws, shape = (
-        generator(rng),
-        tuple(check_count(size, "batch", 0) for size in np.atleast_1d(host_array(batch, "batch"))),
-    )
+    shape = tuple(check_count(size, "batch", 0) for size in np.atleast_1d(host_array(batch, "batch")))
+    check_count(n * math.prod(shape), "length times batch", 0, _MOST_NUMBERS)
+    draws = generator(rng)
     if method == "stretched":
         ends = np.minimum(draws.exponential(max(n - 1, 0), size=shape), longest - 1)
         return ends[..., None] * np.linspace(0, 1, n)
@@ -116,9 +119,6 @@ def inverse_leaky_rerope(
     common = {"head_dim": head_dim, "base": base, **options}
     training = RotaryScaling("leaky_rerope", original_length=n, window=n // 4, factor=n / (2 * length), **common)
     return training, RotaryScaling("none", original_length=length, **common)
-
-
-_MOST_LAYERS = 2**20
 
 
 @dataclass(frozen=True)

@@ -202,8 +202,11 @@ def evaluate_extrapolation(
     (torch.Size([5, 3]), torch.Size([3]))
     """
     lengths, segment = _check_contexts(contexts, segment)
-    check_count(batch, "batch", 1)
+    batch = check_count(batch, "batch", 1)
+    if not callable(model):
+        raise TypeError(f"model must be callable as model(tokens), got {type(model).__name__}")
     tokens = _check_texts(texts, lengths[-1])
+    batch = min(batch, len(tokens))
     losses, accuracies = [], []
     for length in lengths:
         seen = _tiled(tokens, lengths[0], length) if repeated else tokens[:, -length:]

@@ -92,6 +92,13 @@ def test_nonsense_ends_in_an_error_that_names_an_argument(name):
 
 def test_nonsense_in_the_shape_of_a_grid_is_named():
     assert not named_errors(lambda value: rope.grid_positions(2, value), ["shape"])
+    with pytest.raises(ValueError, match="product of shape must be at most"):
+        rope.grid_positions(2**30, 2**17)
+
+
+def test_more_positions_than_any_memory_holds_are_refused_before_they_are_drawn():
+    with pytest.raises(ValueError, match="length times batch must be at most"):
+        rope.random_positions(4, 64, batch=2**47)
 
 
 @pytest.mark.parametrize("field", [each.name for each in fields(RotaryScaling)])

@@ -199,3 +199,9 @@ def test_memory_grows_with_the_length_and_not_with_its_square():
     done = subprocess.run([sys.executable, "-c", MEMORY, str(n)], capture_output=True, text=True, check=True)
     # One matrix of logits would be 1000 MB; each of q, k, v is 1 MB.
     assert int(done.stdout) < 60_000
+
+
+@pytest.mark.parametrize("given", [None, 3, torch.zeros(2, 3).numpy()])
+def test_parts_that_are_no_sequence_are_refused(given):
+    with pytest.raises(TypeError, match="outs must be a sequence of tensors, got"):
+        merge_attention(given, [torch.zeros(2)])

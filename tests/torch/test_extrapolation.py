@@ -214,6 +214,7 @@ def test_tables_of_other_texts_are_not_compared(other, error, message):
         ({"batch": 0}, ValueError, "batch must be"),
         ({"model": lambda t: uniform(t)[:, -1]}, ValueError, r"logits \(4, 16, vocabulary\) .* got shape \(4, 7\)"),
         ({"model": lambda t: uniform(t)[:, 1:]}, ValueError, r"got shape \(4, 15, 7\)"),
+        ({"model": object()}, TypeError, "model must be callable .* got object"),
         ({"model": lambda t: t}, TypeError, "model must return a real floating-point tensor .* got torch.int64"),
         ({"model": lambda t: None}, TypeError, "got NoneType"),
         ({"model": lambda t: uniform(t) / 0}, ValueError, "model must return finite logits"),
@@ -227,3 +228,9 @@ def test_a_wrong_call_is_refused_by_the_name_of_the_argument(change, error, mess
     given = {"model": uniform, "texts": texts(), "contexts": (16, 64), "segment": 8} | change
     with pytest.raises(error, match=message):
         evaluate_extrapolation(**given)
+
+
+@pytest.mark.parametrize("batch", [np.int64(3), 2**70])
+def test_any_whole_number_is_a_batch(batch):
+    found = evaluate_extrapolation(uniform, texts(), (16, 64), 8, batch=batch)
+    assert torch.equal(found.losses, evaluate_extrapolation(uniform, texts(), (16, 64), 8).losses)

@@ -59,6 +59,9 @@ def merge_attention(outs: Sequence[torch.Tensor], lses: Sequence[torch.Tensor]) 
 
 
 def _check(outs: Sequence[torch.Tensor], lses: Sequence[torch.Tensor]) -> None:
+    for name, given in (("outs", outs), ("lses", lses)):
+        if not isinstance(given, (Sequence, torch.Tensor)):
+            raise TypeError(f"{name} must be a sequence of tensors, got {type(given).__name__}")
     if len(outs) == 0 or len(outs) != len(lses):
         raise ValueError(f"outs and lses must have as many entries, at least one, got {len(outs)} and {len(lses)}")
     for name, entries in (("outs", outs), ("lses", lses)):
