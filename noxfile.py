@@ -47,8 +47,8 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "lina", "warmup")
     session.run("pytest", *PARALLEL, "-m", "not cuda_text and not torch and not gpu", *session.posargs)
     chapters = (f"--ignore-glob=lina/_tour/{name}*" for name in ("models", "extrapolation", "diffusion"))
-    without_torch = "--ignore=lina/torch", *chapters
-    session.run("pytest", "--doctest-modules", "lina", *without_torch, "-q")
+    optional = "--ignore=lina/torch", "--ignore=lina/_dask", *chapters
+    session.run("pytest", "--doctest-modules", "lina", *optional, "-q")
 
 
 @nox.session

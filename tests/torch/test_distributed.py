@@ -1,5 +1,7 @@
 """Data in parallel: two processes train to the same loss and parameters as one, whole models and sharded ones."""
 
+import gc
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="NOT TESTED: the torch room, because there is no torch")
@@ -63,20 +65,25 @@ def distributed(model, kind):
     return fully_shard(model)
 
 
+def outcome(rank, layer, kind):
+    """Return losses and whole parameters of a model that is trained here on its part of the rows."""
+    model = model_of(layer)
+    run = distributed(model, kind)
+    losses = trained(run, optimiser_of(model), slice(rank, None, PROCESSES))
+    state = {name: getattr(p, "full_tensor", lambda p=p: p)() for name, p in model.state_dict().items()}
+    return {"losses": losses, **state}
+
+
 def work(rank, file, folder):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=PROCESSES)
     try:
-        found = {}
-        for layer, kind in CASES:
-            model = model_of(layer)
-            run = distributed(model, kind)
-            losses = trained(run, optimiser_of(model), slice(rank, None, PROCESSES))
-            state = {name: getattr(p, "full_tensor", lambda p=p: p)() for name, p in model.state_dict().items()}
-            found[layer, kind] = {"losses": losses, **state}
+        found = {case: outcome(rank, *case) for case in CASES}
         if rank == 0:
             torch.save(found, f"{folder}/found.pt")
+        dist.barrier()
     finally:
+        gc.collect()  # models hold the group, whose threads must end before the process does
         dist.destroy_process_group()
 
 
