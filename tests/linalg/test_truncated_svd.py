@@ -51,6 +51,20 @@ def test_a_tolerance_is_met_with_about_the_least_rank(method, rtol):
     assert F.status == "converged"
 
 
+@pytest.mark.parametrize(
+    ("dtype", "power", "method"),
+    [("float64", 1.0, "krylov"), ("float64", 0.5, "gram"), ("float32", 1.0, "krylov"), ("float32", 0.5, "svd")],
+)
+def test_few_terms_for_a_tolerance_are_tried_first_and_the_attempt_is_given_up_for_many(dtype, power, method):
+    s = np.arange(1, 701) ** -power
+    A = with_spectrum(np.random.default_rng(2), 800, 700, s).astype(dtype)
+    F = truncated_svd(A, rtol=0.3, rng=2)
+    assert F.method == method
+    assert np.linalg.norm(A - F.toarray().astype(float)) <= F.error <= 0.3 * np.linalg.norm(s)
+    tails = np.sqrt(np.cumsum(s[::-1] ** 2)[::-1])
+    assert F.rank == int(np.argmax(tails <= 0.3 * tails[0]))
+
+
 def test_the_frobenius_certificate_holds_below_the_square_root_of_eps():
     A = with_spectrum(np.random.default_rng(3), 200, 150, np.geomspace(1, 1e-14, 150))
     for k in (60, 90, 110, 130):

@@ -19,12 +19,21 @@ from lina.linalg._truncated_svd.problem import (
 _TRUSTED = 1e-10
 
 
+def gram_serves(matrix: Matrix) -> bool:
+    """Whether the Gram matrix keeps digits enough: in single precision it sees little but the largest triplet."""
+    return _doubt(matrix) < 1e-2
+
+
+def _doubt(matrix: Matrix) -> float:
+    return 1e4 * matrix.shape[1] * epsilon(matrix.like)
+
+
 def gram_svd(matrix: Matrix, request: Request) -> Factors | None:
     """Return the leading terms of ``matrix`` (m, n); None where the Gram matrix has lost their digits.
 
     Cost m n^2 + 9 n^3 + 4 m n k flops; eigenvalues lose half the digits, so s_k / s_1 must exceed 1e-5 in float64.
     """
-    G, n, eps = matrix.gram(), matrix.shape[1], epsilon(matrix.like)
+    G, eps = matrix.gram(), epsilon(matrix.like)
     goal = request.goal(matrix)
     if matrix.norm == 0:
         return zero_factors(matrix, goal)
@@ -32,7 +41,7 @@ def gram_svd(matrix: Matrix, request: Request) -> Factors | None:
     singular = [math.sqrt(max(0.0, v)) for v in values][: min(matrix.shape)]
     rest = 0.0 if len(singular) >= min(matrix.shape) else math.inf
     k, status = final_rank(singular, rest, goal)
-    trusted = max(_TRUSTED, 1e4 * n * eps) * (matrix.size / matrix.norm) ** 2
+    trusted = max(_TRUSTED, _doubt(matrix)) * (matrix.size / matrix.norm) ** 2
     if singular[min(k, len(singular)) - 1] ** 2 < trusted * singular[0] ** 2:
         return None
     V = matrix.xp.matrix_transpose(vectors[:, :k])

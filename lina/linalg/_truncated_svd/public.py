@@ -10,7 +10,7 @@ from lina._core.random import gaussian, generator
 from lina.linalg._stopping import check_stopping
 from lina.linalg._truncated_svd.door import Entrance, enter
 from lina.linalg._truncated_svd.full import full_svd
-from lina.linalg._truncated_svd.gram import gram_svd
+from lina.linalg._truncated_svd.gram import gram_serves, gram_svd
 from lina.linalg._truncated_svd.krylov import krylov_svd
 from lina.linalg._truncated_svd.problem import Factors, Matrix, Request
 from lina.linalg._truncated_svd.result import TruncatedSVD
@@ -20,8 +20,8 @@ METHODS = ("auto", "gram", "krylov", "single_pass", "svd")
 
 # Probes of the bound of the 2-norm, each of which errs with probability 1/10.
 _PROBES = 10
-# Share of all directions from which on the whole SVD costs less than a basis that goes on growing.
-_MOST_OF_A_BASIS = 0.25
+# Up to so many columns, two blocks of a basis are more than is worth an attempt; the Gram matrix is as fast.
+_FEW_COLUMNS = 640
 
 
 def truncated_svd(
@@ -226,10 +226,10 @@ def _run(entrance: Entrance, request: Request, method: str, rng: np.random.Gener
         return single_pass_svd(matrix, request, rng), chosen
     if chosen == "krylov":
         last = request.max_passes is not None or not matrix.whole
-        factors = krylov_svd(matrix, request, rng, most=1.0 if last or method == "krylov" else _MOST_OF_A_BASIS)
+        factors = krylov_svd(matrix, request, rng, most=1.0 if last or method == "krylov" else _worth_a_basis(matrix))
         if last or factors.status is not Status.ROUNDING:
             return factors, "krylov"
-        chosen = "svd" if method == "krylov" else "gram"
+        chosen = "gram" if method == "auto" and gram_serves(matrix) else "svd"
     if chosen == "gram":
         found = gram_svd(matrix, request)
         if found is not None:
@@ -252,9 +252,18 @@ def _choose(matrix: Matrix, request: Request) -> str:
     if matrix.narrow:
         return "krylov"
     if request.tolerant:
-        return "gram" if n <= 3000 else "krylov"
+        # few terms are tried first where the attempt is cheap and can be given up
+        tried = matrix.whole and not matrix.fused and request.max_passes is None
+        most = (_FEW_COLUMNS if gram_serves(matrix) else 0) if tried else 3000
+        return "gram" if n <= most else "krylov"
     eigenvectors = n * n / max(m, n)
-    return "gram" if n + eigenvectors <= 24 * max(int(request.k or n) + 5, 24) else "krylov"
+    few = n + eigenvectors <= 24 * max(int(request.k or n) + 5, 24)
+    return "gram" if few and gram_serves(matrix) else "krylov"
+
+
+def _worth_a_basis(matrix: Matrix) -> float:
+    """Share of all directions from which on the other algorithms cost less than a basis that goes on growing."""
+    return 0.1 if gram_serves(matrix) and not matrix.narrow else 0.25
 
 
 def _final_status(matrix: Matrix, request: Request, factors: Factors, found: Certificate, method: str) -> Status:
