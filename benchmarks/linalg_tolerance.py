@@ -57,6 +57,6 @@ QUESTION = Question(
     "How fast are the fewest terms that meet a tolerance?",
     cases,
     error_name="error / tolerance",
-    note="The first two decays need 7 and 138 terms of 1000, the last 510. The time of lina's certificate is included, as "
-    "is that of an attempt with few terms, which is given up where many are needed.",
+    note="The first two decays need 7 and 138 terms of 1000, the last 510. The time of lina's certificate is included, "
+    "as is that of an attempt with few terms, which is given up where many are needed.",
 )
