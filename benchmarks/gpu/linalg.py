@@ -64,7 +64,6 @@ def contenders(place: Place, A: Any, k: int) -> dict[str, Callable[[], Any]]:
     found = {
         "lina": ours(A, k),
         "lina, max_passes=5": ours(A, k, max_passes=5),
-        "lina, gram": ours(A, k, method="gram"),
         "torch.svd_lowrank, niter=2": lowrank,
     }
     try:
