@@ -349,11 +349,13 @@ def check_int(value: Any, name: str) -> int:
         raise TypeError(f"{name} must be an int, got {type(value).__name__}") from None
 
 
-def check_count(value: Any, name: str, least: int = 1) -> int:
-    """Return ``value`` as an int of at least ``least``."""
+def check_count(value: Any, name: str, least: int = 1, most: int | None = None) -> int:
+    """Return ``value`` as an int of at least ``least``, and at most ``most`` if that is given."""
     number = check_int(value, name)
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
+    if most is not None and number > most:
+        raise ValueError(f"{name} must be at most {most}, got {number}")
     return number
 
 

@@ -14,10 +14,7 @@ _MOST = 2**48  # beyond it numpy has errors of its own, which name no argument
 
 def check_count(value: Any, name: str, least: int = 1, most: int = _MOST) -> int:
     """Return ``value`` as an int of at least ``least`` and at most ``most``."""
-    number = array.check_count(value, name, least)
-    if number > most:
-        raise ValueError(f"{name} must be at most {most}, got {number}")
-    return number
+    return array.check_count(value, name, least, most)
 
 
 def check_above(value: Any, name: str, limit: float, *, allow_equal: bool = False) -> float:

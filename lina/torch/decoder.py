@@ -10,7 +10,7 @@ from torch import nn
 from lina.torch.attention.cache import RotaryCache
 from lina.torch.attention.checks import check_scaling
 from lina.torch.attention.key_norm import KeyNormAttention, RotaryAttention
-from lina.torch.layers.checks import check_count
+from lina.torch.layers.checks import MOST_BLOCKS, check_count
 
 # What is added to the mean square of the features: as every norm that they pass has it.
 _EPS = 1e-6
@@ -87,7 +87,7 @@ class RotaryDecoder(nn.Module):
         super().__init__()
         check_scaling(scaling)
         check_count(width, "width", 1)
-        check_count(depth, "depth", 1)
+        check_count(depth, "depth", 1, MOST_BLOCKS)
         if width % scaling.head_dim:
             raise ValueError(f"width must be a multiple of head_dim = {scaling.head_dim}, got {width}")
         self.scaling, self.vocabulary = scaling, check_count(vocabulary, "vocabulary", 1)

@@ -8,6 +8,7 @@ import pytest
 
 from lina import rope
 from lina.rope import RotaryScaling
+from tests.nonsense import named_errors
 
 HEAD = {"head_dim": 8, "original_length": 64}
 GOOD = {
@@ -29,33 +30,6 @@ GOOD = {
     "suggest": {"method": "rerope", "train_length": 64, "test_length": 128},
     "turns": {"inv_freq": np.ones(4), "length": 64},
 }
-NONSENSE = [
-    None,
-    "text",
-    b"bytes",
-    True,
-    -1,
-    0,
-    1.5,
-    float("nan"),
-    float("inf"),
-    2**70,
-    10**400,
-    1j,
-    [],
-    [[1.0], [1.0, 2.0]],
-    ["a"],
-    {},
-    object(),
-    np.zeros((0, 8)),
-    np.array(["a"]),
-    np.array([None]),
-    np.full((2, 8), np.nan),
-    np.float64(3.5),
-    np.complex128(1 + 1j),
-    np.ones(3) > 0,
-]
-NAMED = (TypeError, ValueError, OverflowError)
 FLAGS = {"clipped", "scale_base"}  # anything is true or false, but for arrays, whose error is that of numpy
 
 
@@ -65,20 +39,6 @@ def functions():
 
 def test_every_function_of_the_room_is_tried():
     assert functions() == sorted(GOOD)
-
-
-def named_errors(call, names):
-    """Return the values whose error names none of the arguments, or is of another type."""
-    raw = []
-    for value in NONSENSE:
-        try:
-            call(value)
-        except NAMED as error:
-            if not any(name in str(error) for name in names):
-                raw.append((value, repr(error)))
-        except Exception as error:
-            raw.append((value, repr(error)))
-    return raw
 
 
 @pytest.mark.parametrize("name", sorted(set(GOOD) - {"grid_positions"}))

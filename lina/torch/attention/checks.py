@@ -10,18 +10,14 @@ from lina._core.errors import GradientError
 from lina.rope import RotaryScaling
 from lina.torch.layers.checks import check_count, check_real
 
+_MOST_POSITIONS = 2**53  # up to which float64 counts
 _DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 def check_tensors(q: Any, k: Any, v: Any) -> None:
     """Raise TypeError or ValueError unless the shapes and dtypes of queries, keys and values belong together."""
     for name, x in (("q", q), ("k", k), ("v", v)):
-        if not isinstance(x, torch.Tensor):
-            raise TypeError(f"{name} must be a torch tensor, got {type(x).__name__}")
-        if x.dtype not in _DTYPES:
-            raise TypeError(f"{name} must be float64, float32, bfloat16 or float16, got {x.dtype}")
-        if x.ndim != 4:
-            raise ValueError(f"{name} must have shape (batch, heads, length, head_dim), got {tuple(x.shape)}")
+        _check_tensor(x, name)
         if x.dtype != q.dtype or x.device != q.device:
             raise TypeError(
                 f"{name} must have the dtype and device of q, {q.dtype} on {q.device}, got {x.dtype} on {x.device}"
@@ -41,6 +37,15 @@ def check_tensors(q: Any, k: Any, v: Any) -> None:
         raise ValueError(f"q must have at most as many positions as k, its last ones, got {rows} and {k.shape[2]}")
 
 
+def _check_tensor(x: Any, name: str) -> None:
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"{name} must be a torch tensor, got {type(x).__name__}")
+    if x.dtype not in _DTYPES:
+        raise TypeError(f"{name} must be float64, float32, bfloat16 or float16, got {x.dtype}")
+    if x.ndim != 4:
+        raise ValueError(f"{name} must have shape (batch, heads, length, head_dim), got {tuple(x.shape)}")
+
+
 def check_scaling(scaling: Any, channels: int | None = None) -> None:
     """Raise TypeError or ValueError unless a scaling is one, and of this head size."""
     if not isinstance(scaling, RotaryScaling):
@@ -51,6 +56,7 @@ def check_scaling(scaling: Any, channels: int | None = None) -> None:
 
 def check_new(k: Any, v: Any, channels: int, before: torch.Tensor | None) -> None:
     """Raise TypeError or ValueError unless keys and values can follow those ``before``."""
+    _check_tensor(k, "k")
     check_tensors(k, k, v)
     if k.shape[-1] != channels:
         raise ValueError(f"k must have the head_dim of scaling, {channels}, as its last axis, got {k.shape[-1]}")
@@ -68,19 +74,16 @@ def check_scale(scale: Any, channels: int) -> float:
     """Return the factor on the logits."""
     if scale is None:
         return channels**-0.5
-    check_real(scale, "scale")
-    if not math.isfinite(scale):
-        raise ValueError(f"scale must be finite, got {scale}")
-    return float(scale)
+    number = check_real(scale, "scale")
+    if not math.isfinite(number):
+        raise ValueError(f"scale must be finite, got {number}")
+    return number
 
 
 def check_start(start: Any, length: Any) -> tuple[int, int | None]:
     """Return the position of the first key and the length that frequencies are for."""
-    found = check_count(start, "start", 0), None if length is None else check_count(length, "length", 1)
-    for name, value in zip(("start", "length"), found, strict=True):
-        if value is not None and value > 2**53:
-            raise ValueError(f"{name} must be at most 2**53, up to which float64 counts, got {value}")
-    return found
+    first = check_count(start, "start", 0, _MOST_POSITIONS)
+    return first, None if length is None else check_count(length, "length", 1, _MOST_POSITIONS)
 
 
 def check_lengths(lengths: Any, k: torch.Tensor) -> list[int]:

@@ -1,9 +1,12 @@
 """What the networks check of images."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
+
+from lina.torch.layers.checks import check_count
 
 _Module = TypeVar("_Module", bound=torch.nn.Module)
 
@@ -35,3 +38,11 @@ def copied(model: _Module) -> _Module:
     except RuntimeError as error:
         old = "the old nn.utils.weight_norm and spectral_norm keep one: use those of nn.utils.parametrizations"
         raise TypeError(f"model must be one that copies, without computed tensors as attributes ({old})") from error
+
+
+def check_levels(levels: Any, example: str, least: int = 0) -> list[int]:
+    """Return the entries of a sequence of positive ints, of which there are few: sizes are halved between them."""
+    if isinstance(levels, (str, bytes)) or not isinstance(levels, Sequence):
+        raise TypeError(f"levels must be a sequence of ints, one for each resolution, as {example}, got {levels!r}")
+    check_count(len(levels), "number of levels", least, 32)
+    return [check_count(each, "levels", 1) for each in levels]

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn.functional import interpolate, silu
 
 from lina.diffusion import Schedule
-from lina.torch.diffusion.checks import check_images
+from lina.torch.diffusion.checks import check_images, check_levels
 from lina.torch.diffusion.times import TimeEmbedding
 from lina.torch.layers.block import check_dropout
-from lina.torch.layers.checks import check_count
+from lina.torch.layers.checks import MOST_BLOCKS, check_count
 
 
 class ConvBlock(nn.Module):
@@ -99,8 +99,8 @@ class UNet(nn.Module):
     ):
         super().__init__()
         self.channels, width = check_count(channels, "channels", 1), check_count(width, "width", 1)
-        widths = _widths(levels, width)
-        blocks, features, dropout = check_count(blocks, "blocks", 1), 4 * width, check_dropout(dropout)
+        widths = [width * factor for factor in check_levels(levels, "(1, 2, 2)", 1)]
+        blocks, features, dropout = check_count(blocks, "blocks", 1, MOST_BLOCKS), 4 * width, check_dropout(dropout)
         self.multiple = 2 ** (len(widths) - 1)
         self.time = TimeEmbedding(features, schedule)
         self.encoder = nn.Conv2d(channels, width, 3, padding=1)
@@ -155,9 +155,3 @@ def zeroed(layer: Any) -> Any:
 def _groups(channels: int) -> int:
     """Return the largest number of groups, up to 8, that divides the channels into more than one each."""
     return max(g for g in range(1, 9) if channels % g == 0 and (g == 1 or channels // g > 1))
-
-
-def _widths(levels: Any, width: int) -> list[int]:
-    if isinstance(levels, (str, int)) or not isinstance(levels, Sequence) or not levels:
-        raise TypeError(f"levels must be a sequence of ints, one for each resolution, as (1, 2, 2), got {levels!r}")
-    return [width * check_count(factor, "levels", 1) for factor in levels]

@@ -14,11 +14,11 @@ from lina._core.array import check_option
 from lina.diffusion import Schedule
 from lina.rope import RotaryScaling
 from lina.torch.diffusion.attention_block import AttentionBlock, AxialRotation
-from lina.torch.diffusion.checks import check_images
+from lina.torch.diffusion.checks import check_images, check_levels
 from lina.torch.diffusion.times import TimeEmbedding
 from lina.torch.diffusion.unet import ConvBlock, zeroed
 from lina.torch.layers.block import check_dropout
-from lina.torch.layers.checks import check_count
+from lina.torch.layers.checks import MOST_BLOCKS, check_count
 
 # Of rotary positions: grids have few cells along an axis, and angles slower than one turn in some 600 tell nothing.
 _BASE = 100.0
@@ -107,7 +107,7 @@ class UViT(nn.Module):
         width, heads = check_count(width, "width", 1), check_count(heads, "heads", 1)
         if width % (4 * heads):
             raise ValueError(f"width must be a multiple of 4 heads = {4 * heads}, got {width}")
-        wide = [check_count(each, "levels", 1) for each in levels]
+        wide = check_levels(levels, "(32, 64)")
         self.multiple = patch * 2 ** len(wide)
         self.grid = _grid(size, self.multiple)
         features = 2 * width
@@ -121,7 +121,7 @@ class UViT(nn.Module):
         self.up = nn.ModuleList(ConvBlock(2 * each, each, features) for each in wide)
         dropout = check_dropout(dropout)
         self.blocks = nn.ModuleList(
-            AttentionBlock(width, heads, features, dropout) for _ in range(check_count(depth, "depth", 1))
+            AttentionBlock(width, heads, features, dropout) for _ in range(check_count(depth, "depth", 1, MOST_BLOCKS))
         )
         self.scaling = _scaling(positions, width // heads // 2, max(self.grid))
         self.positions = None

@@ -45,10 +45,10 @@ def check_finite(x: torch.Tensor, message: str) -> None:
 
 def check_weight(value: Any, name: str) -> float:
     """Return a finite number that is not negative."""
-    check_real(value, name)
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} must be finite and not negative, got {value}")
-    return float(value)
+    number = check_real(value, name)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be finite and not negative, got {number}")
+    return number
 
 
 def same_shape(model: Callable[[torch.Tensor], Any], y: torch.Tensor, name: str = "model") -> torch.Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations  # as text: the documentation is built withou
 import torch
 from torch import nn
 
-from lina._core.array import check_count
 from lina.hippo._measures import check_number
 from lina.torch.generative.checks import check_finite, check_full_precision, full_precision
+from lina.torch.layers.checks import MOST_BLOCKS, check_count
 
 
 class CouplingFlow(nn.Module):
@@ -54,7 +54,7 @@ class CouplingFlow(nn.Module):
     def __init__(self, features: int, *, depth: int = 6, width: int = 128, max_log_scale: float = 1.0):
         super().__init__()
         self.features = check_count(features, "features", 2)
-        count, hidden = check_count(depth, "depth", 2), check_count(width, "width")
+        count, hidden = check_count(depth, "depth", 2, MOST_BLOCKS), check_count(width, "width")
         most = check_number(max_log_scale, "max_log_scale")
         if not 0 < most < 16:
             raise ValueError(f"max_log_scale must be above 0 and below 16, got {most:g}")

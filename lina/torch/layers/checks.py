@@ -6,7 +6,16 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
-from lina._core.array import check_count as check_count  # the other files take it from here
+from lina._core import array
+from lina._core.array import real_number
+
+_MOST = 2**40  # beyond it torch has errors of its own, which name no argument
+MOST_BLOCKS = 2**16  # each takes a millisecond to make
+
+
+def check_count(value: Any, name: str, least: int = 1, most: int = _MOST) -> int:
+    """Return ``value`` as an int of at least ``least`` and at most ``most``."""
+    return array.check_count(value, name, least, most)
 
 
 def is_traced() -> bool:
@@ -15,10 +24,11 @@ def is_traced() -> bool:
     return transformed or forward_ad._current_level >= 0
 
 
-def check_real(value: Any, name: str) -> None:
-    """Raise TypeError unless a value is a real number, of Python or of numpy."""
+def check_real(value: Any, name: str) -> float:
+    """Return a real number of Python or of numpy as a float; a tensor is none, whose gradient would be lost."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    return real_number(value, name)
 
 
 def check_samples(x: Any, channels: int, name: str, shape: str) -> None:

@@ -96,8 +96,7 @@ def pairs_of(values: np.ndarray) -> np.ndarray:
 
 def _log_uniform(channels: int, least: float, most: float) -> torch.Tensor:
     """Return logarithms of steps, uniform between those of the bounds."""
-    for name, value in (("dt_min", least), ("dt_max", most)):
-        check_real(value, name)
+    least, most = check_real(least, "dt_min"), check_real(most, "dt_max")
     if not 0 < least <= most < math.inf:
         raise ValueError(f"dt_min and dt_max must be finite and 0 < dt_min <= dt_max, got {least} and {most}")
     return torch.rand(channels) * math.log(most / least) + math.log(least)

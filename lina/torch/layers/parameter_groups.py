@@ -62,11 +62,10 @@ def parameter_groups(
 def _checked(value: Any, name: str) -> Any:
     """Return a rate: a number that is not negative, or a tensor of one."""
     tensor = isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_complex()
-    if not tensor:
-        check_real(value, name)
-    if not bool(value >= 0):
-        raise ValueError(f"{name} must not be negative, got {value}")
-    return value if tensor else float(value)
+    found = value if tensor else check_real(value, name)
+    if not bool(found >= 0):
+        raise ValueError(f"{name} must not be negative, got {found}")
+    return found
 
 
 def _of_poles(module: nn.Module) -> Iterator[nn.Parameter]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lina.torch.layers.block import ResidualBlock
-from lina.torch.layers.checks import check_count, check_dtype, check_samples
+from lina.torch.layers.checks import MOST_BLOCKS, check_count, check_dtype, check_samples
 from lina.torch.layers.parameter_groups import parameter_groups
 from lina.torch.layers.rtf import RTF
 from lina.torch.layers.s4 import S4
@@ -42,7 +42,7 @@ class Stack(nn.Module):
         self, inputs: int, outputs: int, make: Callable[[int], nn.Module], width: int, depth: int, dropout: float
     ):
         super().__init__()
-        self.width, depth = check_count(width, "width", 1), check_count(depth, "depth", 1)
+        self.width, depth = check_count(width, "width", 1), check_count(depth, "depth", 1, MOST_BLOCKS)
         self.encoder = nn.Linear(inputs, self.width)
         self.blocks = nn.ModuleList(ResidualBlock(make(self.width), dropout=dropout) for _ in range(depth))
         for block in self.blocks:
