@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from lina._core.array import balance, divide, dtype_name, open_door, to_numpy
+from lina._core.array import balance, divide, dtype_name, is_lazy, open_door, to_numpy
 from lina.linalg._residual import residual_norm
 from lina.linalg._truncated_svd.row_blocks import RowBlocks
 
@@ -24,8 +24,8 @@ class Concise:
 
 def _concise(value: Any) -> str:
     shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple) and shape:
-        return f"<{dtype_name(value)} {' x '.join(map(str, shape))}>"
+    if isinstance(shape, tuple) and (shape or is_lazy(value)):
+        return f"<{dtype_name(value)} {' x '.join(map(str, shape)) or 'to be computed'}>"
     if isinstance(value, float):
         return f"{value:.4g}"
     return repr(str(value)) if isinstance(value, StrEnum) else repr(value)

@@ -208,6 +208,12 @@ def test_a_lazy_result_acts_as_a_matrix():
     assert F.truncate(3).U.shape == (3000, 3)
 
 
+def test_what_is_not_computed_is_printed_so():
+    A = da.ones((40, 30), chunks=(10, 30))
+    assert "s=<float64 5>" in repr(truncated_svd(A, 5))
+    assert "error=<float64 to be computed>" in repr(truncated_svd(A, 5))
+
+
 def test_a_matrix_on_disk_whose_blocks_are_cut_across_rows_is_joined_as_it_is_read(tmp_path):
     zarr = pytest.importorskip("zarr", reason="needs zarr")
     stored = zarr.create_array(str(tmp_path / "matrix.zarr"), shape=M.shape, chunks=(300, 40), dtype="float64")
