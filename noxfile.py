@@ -77,6 +77,7 @@ def transformers(session: nox.Session) -> None:
         "tests/torch/test_huggingface.py",
         "tests/torch/test_huggingface_limits.py",
         "tests/torch/test_huggingface_caches.py",
+        "tests/torch/test_bad_input.py",
         "tests/rope/test_huggingface.py",
     )
     session.run("pytest", *PARALLEL, *rooms, *session.posargs)

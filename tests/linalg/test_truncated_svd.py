@@ -65,6 +65,15 @@ def test_few_terms_for_a_tolerance_are_tried_first_and_the_attempt_is_given_up_f
     assert F.rank == int(np.argmax(tails <= 0.3 * tails[0]))
 
 
+def test_a_tolerance_at_the_edge_of_a_step_takes_one_term_more_where_rounding_needs_it():
+    s = np.repeat([1.0, 0.5, 0.25], [70, 70, 160])
+    A = with_spectrum(np.random.default_rng(2), 320, 300, s).astype("float32")
+    edge = float(np.linalg.norm(s[70:]) / np.linalg.norm(s))
+    F = truncated_svd(A, rtol=edge, rng=2)
+    assert (F.status, F.rank) == ("converged", 71)
+    assert F.error <= edge * F.norm_A
+
+
 def test_the_frobenius_certificate_holds_below_the_square_root_of_eps():
     A = with_spectrum(np.random.default_rng(3), 200, 150, np.geomspace(1, 1e-14, 150))
     for k in (60, 90, 110, 130):

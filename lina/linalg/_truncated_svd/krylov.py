@@ -1,7 +1,7 @@
 """Randomised block Krylov: the best terms within span{V, (A^H A) V, (A^H A)^2 V, ...}, blocks as rows."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -107,12 +107,16 @@ def block_width(request: Request, narrow: bool, n: int) -> int:
     return -(-wanted // 8) * 8
 
 
-def krylov_svd(matrix: Matrix, request: Request, rng: np.random.Generator, *, most: float = 1.0) -> Factors:
+def krylov_svd(matrix: Matrix, request: Request, rng: np.random.Generator) -> Factors:
     """Return the leading terms of ``matrix`` (m, n).
 
-    A tolerance for which ``most`` n basis vectors are not enough is given up, with the status ROUNDING.
     Each block costs two passes, 4 m n b flops; the basis stores (m + n) b numbers a block.
     """
+    return cast(Factors, try_krylov_svd(matrix, request, rng, 1.0))  # no basis is larger than n
+
+
+def try_krylov_svd(matrix: Matrix, request: Request, rng: np.random.Generator, most: float) -> Factors | None:
+    """Return what `krylov_svd` does; None where a tolerance needs more than ``most`` n basis vectors."""
     chain = _Chain(matrix, request, rng)
     basis, before = chain.basis, 0.0
     while True:
@@ -126,7 +130,7 @@ def krylov_svd(matrix: Matrix, request: Request, rng: np.random.Generator, *, mo
         before = captured
         settled = status is Status.CONVERGED and needed_rank(values, rest, goal) is None
         if status is None and goal.target is not None and basis.size > most * matrix.shape[1]:
-            status = Status.ROUNDING
+            return None
         if status is not None and not (settled and chain.hides_ties(values, goal.rank) and chain.restart()):
             break
         if status is None and not chain.next() and not _resume(chain, goal, values):

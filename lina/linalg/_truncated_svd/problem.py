@@ -121,6 +121,17 @@ class Matrix:
         """Return the rounding of the sums of squares of the matrix and of its projections, over ``size ** 2``."""
         return epsilon(self.like) * (8 + math.sqrt(self.shape[0] * self.shape[1]))
 
+    def rounding_share(self, target: float) -> float:
+        """Return the part of a target of the error that rounding in its certificate may take, within limits."""
+        ratio, least = target / self.size if self.size > 0 else 0.0, 1e-6
+        if ratio == 0:
+            return least
+        if ratio**2 > 1e3 * self.doubt():
+            share = self.doubt() / (2 * ratio**2)
+        else:  # the residual itself is measured
+            share = epsilon(self.like) * (4 + 2 * math.sqrt(min(self.shape)) / ratio)
+        return min(max(least, share), 1e-2)
+
     def certify(self, factors: "Factors") -> Certificate:
         """Return the Frobenius norm of what the factors, a projection of the matrix, leave over."""
         cheap = self.pythagoras(scalar(frobenius(self.xp, factors.s)))
@@ -162,10 +173,15 @@ class Request(NamedTuple):
         rank = limit if self.k is None else check_rank(self.k, limit)
         target = None
         if self.tolerant:
-            size = self.norm2 if self.norm == "2" else scalar(matrix.norm_at_least(captured))
+            target = self.tolerance(matrix, captured)
             # a little less than asked for: the error that is certified in the end includes rounding
-            target = max(size * float(self.rtol or 0.0), float(self.atol or 0.0) / matrix.scale) * (1 - 1e-6)
+            target *= 1 - matrix.rounding_share(target)
         return Goal(rank, target, self.norm, self.max_passes)
+
+    def tolerance(self, matrix: Matrix, captured: float = 0.0) -> float:
+        """Return the error that is asked for, in the scale of ``matrix``, of whose norm a part is ``captured``."""
+        size = self.norm2 if self.norm == "2" else scalar(matrix.norm_at_least(captured))
+        return max(size * float(self.rtol or 0.0), float(self.atol or 0.0) / matrix.scale)
 
 
 class Factors(NamedTuple):

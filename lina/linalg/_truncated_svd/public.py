@@ -11,7 +11,7 @@ from lina.linalg._stopping import check_stopping
 from lina.linalg._truncated_svd.door import Entrance, enter
 from lina.linalg._truncated_svd.full import full_svd
 from lina.linalg._truncated_svd.gram import gram_serves, gram_svd
-from lina.linalg._truncated_svd.krylov import krylov_svd
+from lina.linalg._truncated_svd.krylov import krylov_svd, try_krylov_svd
 from lina.linalg._truncated_svd.problem import Factors, Matrix, Request
 from lina.linalg._truncated_svd.result import TruncatedSVD
 from lina.linalg._truncated_svd.single_pass import single_pass_svd
@@ -226,8 +226,9 @@ def _run(entrance: Entrance, request: Request, method: str, rng: np.random.Gener
         return single_pass_svd(matrix, request, rng), chosen
     if chosen == "krylov":
         last = request.max_passes is not None or not matrix.whole
-        factors = krylov_svd(matrix, request, rng, most=1.0 if last or method == "krylov" else _worth_a_basis(matrix))
-        if last or factors.status is not Status.ROUNDING:
+        share = 1.0 if last or method == "krylov" else _worth_a_basis(matrix)
+        factors = try_krylov_svd(matrix, request, rng, share)
+        if factors is not None and (last or factors.status is not Status.ROUNDING):
             return factors, "krylov"
         chosen = "gram" if method == "auto" and gram_serves(matrix) else "svd"
     if chosen == "gram":
@@ -276,8 +277,7 @@ def _final_status(matrix: Matrix, request: Request, factors: Factors, found: Cer
     # other bounds of the 2-norm may exceed what was met by a factor: of them only the rounding counts
     exact = request.norm == "fro" or factors.following is not None
     certain = found.value if exact else 4 * epsilon(matrix.like) * matrix.size + matrix.lost
-    target = request.goal(matrix).target
-    met = target is None or certain <= target * (1 + 1e-6)
+    met = certain <= request.tolerance(matrix)
     return status if met or status is not Status.CONVERGED else Status.ROUNDING
 
 
