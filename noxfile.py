@@ -110,7 +110,8 @@ def frameworks(session: nox.Session) -> None:
     packages = ("pandas", "diffusers>=0.35", "transformers>=5.24")
     environment(session, ".[sklearn,dask,bench]", torch_requirement(session), *packages)
     files = ("tests/test_frameworks.py", "tests/test_migration.py", "tests/sklearn")
-    session.run("pytest", *PARALLEL, *files, *session.posargs)
+    evidence = ("extrapolation", "idempotent", "upsample")  # trained in small, beside scikit-learn
+    session.run("pytest", *PARALLEL, *files, *(f"tests/test_evidence_{each}.py" for each in evidence), *session.posargs)
 
 
 @nox.session

@@ -16,10 +16,16 @@ def asks_for_torch(function):
     return 'importorskip("torch"' in inspect.getsource(function)
 
 
+@cache
+def whole_file_asks_for_torch(path):
+    return path.suffix == ".py" and '\ntorch = pytest.importorskip("torch"' in path.read_text(encoding="utf-8")
+
+
 def pytest_collection_modifyitems(items):
-    """Mark tests outside of tests/torch that ask for torch themselves: the session that has it would not run them."""
+    """Mark tests that ask for torch themselves, and files that do: the session that has it would not run them."""
     for item in items:
-        if hasattr(item, "function") and asks_for_torch(item.function):
+        asks = hasattr(item, "function") and asks_for_torch(item.function)
+        if asks or whole_file_asks_for_torch(item.path):
             item.add_marker(pytest.mark.torch)
 
 

@@ -3,11 +3,12 @@
 import inspect
 
 import pytest
-import torch
 
-from lina.diffusion import cosine
-from lina.rope import RotaryScaling
-from lina.torch import (
+torch = pytest.importorskip("torch", reason="NOT TESTED: the torch room, because there is no torch")
+
+from lina.diffusion import cosine  # noqa: E402
+from lina.rope import RotaryScaling  # noqa: E402
+from lina.torch import (  # noqa: E402
     EMA,
     RTF,
     S4,
@@ -29,7 +30,7 @@ from lina.torch import (
     extrapolated_attention,
     merge_attention,
 )
-from tests.nonsense import named_errors
+from tests.nonsense import named_errors  # noqa: E402
 
 SCALING = RotaryScaling("rerope", head_dim=4, original_length=16, window=8)
 X = torch.zeros(1, 2, 5, 4)
@@ -88,7 +89,7 @@ def test_nonsense_in_the_calls_of_a_decoder_is_named(argument):
 
 @pytest.mark.parametrize("argument", ["model", "scaling", "length"])
 def test_nonsense_in_extend_is_named(argument):
-    pytest.importorskip("transformers")
+    pytest.importorskip("transformers", reason="NOT TESTED: extend, because there is no transformers")
     from lina.torch import extend
     from tests.torch.huggingface_cases import model_of, scaling_of
 

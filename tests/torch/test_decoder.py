@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="NOT TESTED: the torch room, because there is no torch")
 
 from lina.rope import RotaryScaling  # noqa: E402
 from lina.torch import KeyNormAttention, RotaryAttention, RotaryDecoder  # noqa: E402

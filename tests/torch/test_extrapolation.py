@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="NOT TESTED: the torch room, because there is no torch")
 
 from lina.torch import ExtrapolationTable, evaluate_extrapolation  # noqa: E402
 
