@@ -104,6 +104,8 @@ def test_a_task_of_another_pool_is_done_in_its_own_thread_and_with_one_of_blas(t
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*:RuntimeWarning")  # of jax, where another test has loaded it
 def test_a_child_process_computes_after_its_parent_has(method, threads):
     threads(2)
     expected = batch_pinv()
