@@ -112,7 +112,7 @@ def krylov_svd(matrix: Matrix, request: Request, rng: np.random.Generator) -> Fa
 
     Each block costs two passes, 4 m n b flops; the basis stores (m + n) b numbers a block.
     """
-    return cast(Factors, try_krylov_svd(matrix, request, rng, 1.0))  # no basis is larger than n
+    return cast(Factors, try_krylov_svd(matrix, request, rng, math.inf))  # never given up
 
 
 def try_krylov_svd(matrix: Matrix, request: Request, rng: np.random.Generator, most: float) -> Factors | None:

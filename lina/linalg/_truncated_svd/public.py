@@ -1,5 +1,6 @@
 """lina.linalg.truncated_svd: the choice of the algorithm, and the certificate."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -226,7 +227,7 @@ def _run(entrance: Entrance, request: Request, method: str, rng: np.random.Gener
         return single_pass_svd(matrix, request, rng), chosen
     if chosen == "krylov":
         last = request.max_passes is not None or not matrix.whole
-        share = 1.0 if last or method == "krylov" else _worth_a_basis(matrix)
+        share = math.inf if last or method == "krylov" else _worth_a_basis(matrix)
         factors = try_krylov_svd(matrix, request, rng, share)
         if factors is not None and (last or factors.status is not Status.ROUNDING):
             return factors, "krylov"
