@@ -124,9 +124,12 @@ def dask(session: nox.Session) -> None:
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """All that needs a CUDA device: tests, memory and race checks, tables; ``-- cuda12`` for an older driver."""
-    extra = session.posargs[0] if session.posargs else "cuda13"
-    environment(session, f".[{extra}]", "torch>=2.6", "scikit-learn>=1.5")
+    """All that needs a CUDA device: tests, memory and race checks, tables.
+
+    For an older driver ``-- cuda12 --extra-index-url URL`` with an index that has torch for CUDA 12.
+    """
+    extra, *index = session.posargs or ["cuda13"]
+    environment(session, f".[{extra}]", "torch>=2.9", "scikit-learn>=1.5", *index)
     session.run("pytest", "-m", "gpu", "tests")
     sanitizer = shutil.which("compute-sanitizer", path=os.pathsep.join([os.environ["PATH"], "/usr/local/cuda/bin"]))
     if sanitizer is None:
@@ -143,7 +146,6 @@ def gpu(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """Defects put in one after the other, each of which its tests must catch; ``-- 3 5`` chooses from the list."""
     environment(session, ".", torch_requirement(session))
-    session.run("python", "-m", "lina", "warmup")
     session.run("python", "-m", "tests.robustness.mutants", *session.posargs)
 
 
@@ -169,7 +171,9 @@ def wheel(session: nox.Session) -> None:
     session.install("build")
     wheels = session.create_tmp()
     session.run("python", "-m", "build", "--wheel", "--outdir", wheels, ".")
-    session.install("lina-array", "--find-links", wheels)
+    # anew and from here only, also where an environment is used again or an index has the name; then what it needs
+    session.install("lina-array", "--find-links", wheels, "--no-index", "--no-deps", "--force-reinstall")
+    session.install("lina-array")
     script = str(Path(__file__).parent / "tests" / "robustness" / "installed.py")
     session.chdir(wheels)
     session.run("python", script, env={"NUMBA_CACHE_DIR": f"{wheels}/kernels", "OMP_NUM_THREADS": "1"})
@@ -197,7 +201,8 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Side-by-side tables: ``nox -s bench -- linalg``."""
     environment(session, ".[bench]", torch_requirement(session), groups=())
-    session.run("python", "-m", "benchmarks", *(session.posargs or ["linalg"]))
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(os.cpu_count()))
+    session.run("python", "-m", "benchmarks", *(session.posargs or ["linalg"]), env=threads)
 
 
 @nox.session

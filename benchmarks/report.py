@@ -42,11 +42,11 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def store(answers: list[dict[str, Any]], room: str, folder: Path) -> Path:
-    """Write ROOM-DATE.json and ROOM-DATE.md, and return the latter."""
+def store(answers: list[dict[str, Any]], room: str, folder: Path, *, quick: bool = False) -> Path:
+    """Write ROOM-DATE.json and .md, with -quick- before the date of a dry run, and return the latter."""
     folder.mkdir(parents=True, exist_ok=True)
     where = machine()
-    stem = folder / f"{room}-{where['date']}"
+    stem = folder / f"{room}{'-quick' if quick else ''}-{where['date']}"
     document = {"machine": where, "questions": answers}
     stem.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     page = stem.with_suffix(".md")

@@ -70,11 +70,13 @@ def one_thread(on: bool) -> Any:
     lina.set_threads(1)
     if torch:
         torch.set_num_threads(1)
-    with threadpool_limits(1):
-        yield
-    lina.set_threads(before)
-    if torch:
-        torch.set_num_threads(torch_before)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        lina.set_threads(before)
+        if torch:
+            torch.set_num_threads(torch_before)
 
 
 def _torch() -> Any:

@@ -42,8 +42,10 @@ class Task:
 
 
 def run_record(setting: str, seed: int, measures: dict[str, Any], budget: Any, targets: Iterable[Target]) -> dict:
-    """Return one run as it is stored; ``budget`` is a dataclass or a dictionary."""
+    """Return one run as it is stored; ``budget`` is a dataclass or a dictionary. A device but the CPU is a setting."""
     used = budget if isinstance(budget, dict) else asdict(budget)
+    device = used.get("device", "cpu")
+    setting += f", {device}" * (device != "cpu")
     wanted = [asdict(each) for each in targets]
     return {"setting": setting, "seed": seed, "measures": measures, "budget": used, "targets": wanted}
 

@@ -50,7 +50,7 @@ def run_case(case: DeviceCase, place: Place, quick: bool) -> dict[str, Any]:
     if bound is not None:
         for row in rows.values():
             row["share_of_limit"] = bound[1] / row["seconds"]
-    verdicts = [] if quick else [_judge(target, rows) for target in case.targets]
+    verdicts = [] if quick or place.torch_device == "cpu" else [_judge(target, rows) for target in case.targets]
     found = {"name": case.name, "limit": bound, "rows": rows, "targets": verdicts}
     print("\n".join(_section(found)), flush=True)
     return found
@@ -104,11 +104,12 @@ def _section(case: dict[str, Any]) -> list[str]:
 
 
 def store(answer: dict[str, Any], room: str, place: Place, folder: Path, *, quick: bool) -> Path:
-    """Write gpu-ROOM-DATE.json and .md, with -quick- before the date of a dry run, and return the latter."""
+    """Write gpu-ROOM-DATE.json and .md, or stand-in-..., with -quick- before the date of a dry run; return it."""
     folder.mkdir(parents=True, exist_ok=True)
     where, rates = machine(), limits(place, quick=quick)
     document = {"machine": where, "device": place.name, "limits": rates, "question": answer}
-    stem = folder / f"gpu-{room}{'-quick' if quick else ''}-{where['date']}"
+    device = "gpu" if place.torch_device == "cuda" else "stand-in"
+    stem = folder / f"{device}-{room}{'-quick' if quick else ''}-{where['date']}"
     stem.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     page = stem.with_suffix(".md")
     page.write_text(markdown(document, room), encoding="utf-8")

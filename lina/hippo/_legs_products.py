@@ -129,6 +129,11 @@ def _weights(xp: Any, h: Any, b: Any) -> tuple[Any, Any]:
     if hasattr(h, "shape") and not isinstance(h, np.generic):
         open_door(b=b, h=h)  # of one library, on one device
         xp, step = open_finite_or_infinite(xp, h)
+        try:
+            np.broadcast_shapes(tuple(step.shape), tuple(b.shape[:-1]))
+        except ValueError:
+            wanted = f"a shape that broadcasts with the batch {tuple(b.shape[:-1])} of b"
+            raise ValueError(f"h must have {wanted}, got {tuple(step.shape)}") from None
         step = xp.astype(step, constant(xp, np.ones(1), b).dtype)[..., None]
         infinite = xp.isinf(step)
         return xp.where(infinite, 0.0, xp.ones_like(step)), xp.where(infinite, xp.ones_like(step), step)

@@ -190,7 +190,11 @@ def _doubled(system: tuple, count: int) -> tuple[np.ndarray, list[np.ndarray]]:
     from lina.ssm import discretize
 
     measure, N, theta, dt, method, alpha, beta = system
-    Ad, Bd = discretize(*transition(measure, N, theta=theta, alpha=alpha, beta=beta), dt, method)
+    try:
+        Ad, Bd = discretize(*transition(measure, N, theta=theta, alpha=alpha, beta=beta), dt, method)
+    except OverflowError:
+        found = f"measure = {measure!r}, N = {N}, theta = {theta}, dt = {dt}"
+        raise OverflowError(f"measure, N, theta and dt must give finite matrices of a step, got {found}") from None
     rows, powers = Bd[None], [np.ascontiguousarray(Ad.T)]
     while rows.shape[0] < count:
         rows = np.concatenate([rows, rows @ powers[-1]])

@@ -182,6 +182,8 @@ def perturb_max_jvp(
 
     Parameters and result are those of `perturb_max_vjp`.
     """
+    _, found, direction = open_real(x=x, tangent=tangent)
+    check_same_shape(found, direction, "tangent")  # errors by its own name
     return perturb_max_vjp(x, tangent, noise, scale, nodes=nodes, axis=axis, where=where)
 
 

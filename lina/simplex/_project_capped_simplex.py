@@ -285,4 +285,5 @@ def project_capped_simplex_jvp(p: Any, tangent: Any, *, lower: Any = 0.0, upper:
 
     The Jacobian is symmetric: parameters and result are those of `project_capped_simplex_vjp`.
     """
+    open_pair(p, tangent, "tangent")  # errors by its own name
     return project_capped_simplex_vjp(p, tangent, lower=lower, upper=upper, axis=axis)

@@ -121,4 +121,5 @@ def project_l1_ball_jvp(p: Any, tangent: Any, *, radius: float = 1.0, axis: int 
 
     Parameters and result are those of `project_l1_ball_vjp`.
     """
+    open_pair(p, tangent, "tangent")  # errors by its own name
     return project_l1_ball_vjp(p, tangent, radius=radius, axis=axis)

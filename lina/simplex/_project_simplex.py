@@ -171,6 +171,7 @@ def project_simplex_jvp(p: Any, tangent: Any, *, axis: int = -1) -> Any:
 
     Parameters and result are those of `project_simplex_vjp`.
     """
+    open_pair(p, tangent, "tangent")  # errors by its own name
     return project_simplex_vjp(p, tangent, axis=axis)
 
 

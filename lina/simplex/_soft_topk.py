@@ -168,6 +168,7 @@ def soft_topk_jvp(
 
     Parameters and result are those of `soft_topk_vjp`.
     """
+    open_pair(p, tangent, "tangent")  # errors by its own name
     return soft_topk_vjp(p, tangent, regularizer=regularizer, axis=axis, temperature=temperature)
 
 

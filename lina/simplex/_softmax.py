@@ -234,6 +234,7 @@ def softmax_jvp(p: Any, tangent: Any, *, axis: int = -1, temperature: Any = 1.0)
 
     Parameters and result are those of `softmax_vjp`.
     """
+    open_pair(p, tangent, "tangent")  # errors by its own name
     return softmax_vjp(p, tangent, axis=axis, temperature=temperature)
 
 

@@ -163,6 +163,8 @@ def fftconv_vjp(cotangent: Any, u: Any, k: Any, *, cotangent_state: Any = None) 
     """
     xp, u, k, g = _opened({"u": u, "k": k, "cotangent": cotangent}, finite=True)
     L, M = u.shape[-1], k.shape[-1]
+    if L == 0:
+        raise ValueError(f"u must have at least one sample, got shape {tuple(u.shape)}")
     check_last(g, L, "cotangent")
     if g.ndim < max(u.ndim, k.ndim):
         raise ValueError(f"cotangent must have all leading axes of u and k, got shape {tuple(g.shape)}")

@@ -25,6 +25,7 @@ from lina.simplex import (
     softmax,
     sparsemax,
 )
+from tests.reference.simplex import exact_projection
 from tests.robustness.draws import Draws
 
 ERRORS = (TypeError, ValueError, OverflowError, GradientError)
@@ -64,15 +65,25 @@ def check_point(x: np.ndarray, radius: float, allowed: float = 8 * EPS) -> None:
     assert off <= allowed * radius * x.size, (x, off)
 
 
-def check_certificate(result: Any, value: Callable[[list[Fraction]], Fraction], n: int) -> None:
-    """Raise AssertionError if a point of the simplex is better than a certified lower bound allows."""
+def check_certificate(result: Any, value: Callable[[list[Fraction]], Fraction], n: int, scale: float) -> None:
+    """Raise AssertionError if a point of the simplex is better than a certified lower bound allows.
+
+    The value must be that of the point, up to the part 4e-12 n of ``scale``, the size of the terms of the objective.
+    """
     check_point(np.asarray(result.x), 1.0, 1e-12)  # up to which a sum passes for right; what it misses is in the gap
     assert result.gap >= 0
+    off = abs(value(exact(result.x)) - Fraction(float(result.value)))
+    assert off <= Fraction(4e-12) * n * Fraction(scale), (float(off), scale)
     if result.certified:
         bound = Fraction(float(result.value)) - Fraction(float(result.gap))
         slack = Fraction(4 * EPS) * abs(Fraction(float(result.value)))
         least = min(value(x) for x in feasible_points(n))
         assert bound <= least + slack, (float(bound), float(least))
+
+
+def distance(x: np.ndarray, expected: list[Fraction]) -> float:
+    """Return the largest difference of an entry from its exact value."""
+    return float(max(abs(a - b) for a, b in zip(exact(x), expected, strict=True)))
 
 
 def matrix(draws: Draws, m: int, n: int) -> np.ndarray:
@@ -88,7 +99,7 @@ def run_qp(draws: Draws) -> None:
         Q = (F + F.T) / 2 if draws.below(3) == 2 else F @ F.T
     method = draws.pick(("auto", "pairwise", "active", "ipm"))
     result = simplex_qp(Q, c, method=method, rtol=draws.pick((1e-6, 0.0, 1e-12)), max_iterations=1 + draws.below(200))
-    check_certificate(result, quadratic(0.5 * (Q + Q.T), c), n)
+    check_certificate(result, quadratic(0.5 * (Q + Q.T), c), n, float(np.max(np.abs(Q)) + np.max(np.abs(c))))
 
 
 def run_lsq(draws: Draws) -> None:
@@ -101,7 +112,7 @@ def run_lsq(draws: Draws) -> None:
         residuals = (sum(a * v for a, v in zip(row, x, strict=True)) - t for row, t in zip(rows, right, strict=True))
         return sum((r * r for r in residuals), Fraction()) / 2
 
-    check_certificate(result, value, n)
+    check_certificate(result, value, n, m * (float(np.max(np.abs(A))) + float(np.max(np.abs(b)))) ** 2)
 
 
 def run_ball(draws: Draws) -> None:
@@ -111,25 +122,37 @@ def run_ball(draws: Draws) -> None:
     center, radius = exact(ball.center), Fraction(float(ball.radius))
     farthest = max(sum((a - b) ** 2 for a, b in zip(exact(row), center, strict=True)) for row in X)
     size = Fraction(float(np.max(np.abs(X))))
-    assert float(farthest) ** 0.5 <= float(radius + 64 * Fraction(EPS) * (radius + size)), (X, ball)
+    rounding = 64 * EPS * float(radius + size)
+    assert float(farthest) ** 0.5 <= float(radius) + rounding, (X, ball)
+    points = [exact(row) for row in X]
+    widest = max(sum((a - b) ** 2 for a, b in zip(p, q, strict=True)) for p in points for q in points)
+    shape = float(widest / size**2) ** 0.5 if size else 0.0  # without underflow
+    most = shape * float(size) * (d / (2 * d + 2)) ** 0.5  # Jung's theorem
+    assert float(radius) <= most * (1 + 1e-5) + rounding, (X, ball)
 
 
 def run_projection(draws: Draws) -> None:
     n = 1 + draws.below(6)
     x, radius = matrix(draws, 1, n)[0], draws.pick((1.0, 0.5, 3.0, 1e-3, 1e6))
     check_point(project_simplex(x, radius), radius)
+    span = max(1.0, float(np.max(np.abs(x))) * 2 / radius)  # entries and their sum err by rounding of x as well
+    allowed = 16 * EPS * n * radius * span
+    assert distance(project_simplex(x, radius), exact_projection(x, radius)[0]) <= allowed, (x, radius)
     check_point(project_sparse_simplex(x, 1 + draws.below(n), radius), radius)
     check_point(softmax(x), 1.0)
     check_point(sparsemax(x), 1.0)
     check_point(entmax(x, draws.pick((1.5, 1.25, 2.0, 1.0))), 1.0, 64 * EPS)
     ball = project_l1_ball(x, radius)
     assert float(sum(abs(v) for v in exact(ball))) <= radius * (1 + 8 * EPS * n), ball
+    inside = sum(abs(v) for v in exact(x)) <= Fraction(radius)
+    sizes = exact(abs(x)) if inside else exact_projection(abs(x), radius)[0]
+    assert distance(abs(ball), sizes) <= allowed, (x, radius)
+    assert np.all(ball * np.sign(x) >= 0), (x, ball)
     cap = radius * draws.pick((1.0, 0.5, 0.25))
     if cap * n >= radius:
         p = project_capped_simplex(x, upper=cap, total=radius)
         assert np.all((p >= 0) & (p <= cap)), p
-        span = max(1.0, float(np.max(np.abs(x))) * 2 / radius)  # the sum errs by rounding of the entries as well
-        assert abs(float(sum(exact(p))) - radius) <= 16 * EPS * n * radius * span, (p, radius)
+        assert abs(float(sum(exact(p))) - radius) <= allowed, (p, radius)
 
 
 TARGETS = (run_qp, run_lsq, run_ball, run_projection)

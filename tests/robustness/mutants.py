@@ -96,4 +96,4 @@ def main(chosen: list[int]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main([int(text) for text in sys.argv[1:]]))
+    sys.exit(int(main([int(text) for text in sys.argv[1:]]) > 0))

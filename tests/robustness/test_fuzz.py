@@ -85,7 +85,8 @@ def test_most_functions_are_called_and_the_same_string_is_the_same_call():
 
 
 @pytest.mark.parametrize(
-    ("x", "value", "gap"), [([0.5, 0.6], 0.0, 1.0), ([1.0, 0.0], -2.0, 0.5), ([1.0, 0.0], 1.0, -1.0)]
+    ("x", "value", "gap"),
+    [([0.5, 0.6], 0.0, 1.0), ([1.0, 0.0], 1.0, 0.5), ([1.0, 0.0], 1.0, -1.0), ([1.0, 0.0], -100.0, 0.0)],
 )
 def test_a_wrong_answer_is_noticed(x, value, gap):
     from types import SimpleNamespace
@@ -93,4 +94,4 @@ def test_a_wrong_answer_is_noticed(x, value, gap):
     result = SimpleNamespace(x=x, value=value, gap=gap, certified=True)
     objective = fuzz_simplex.quadratic([[0.0, 0.0], [0.0, 0.0]], [1.0, -3.0])
     with pytest.raises(AssertionError):
-        fuzz_simplex.check_certificate(result, objective, 2)
+        fuzz_simplex.check_certificate(result, objective, 2, 4.0)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 import lina
+from lina._core.threads import _pool as pool
 from lina.linalg import pinv, truncated_svd
 from lina.simplex import entmax, project_capped_simplex, project_simplex, simplex_qp, softmax
 
 CALLS = 50
 
 
-def rows(n=256, count=500):
+def rows(n=256, count=2000):
     return np.random.default_rng(0).standard_normal((count, n))
 
 
@@ -22,14 +23,14 @@ def rows(n=256, count=500):
 KERNELS = {
     "entmax": lambda: entmax(rows()),
     "kernel_diag": lambda: lina.ssm.kernel_diag(
-        -np.exp(rows(8, 64)) + 1j * rows(8, 64), rows(8, 64), rows(8, 64), 0.01, 2048
+        -np.exp(rows(8, 500)) + 1j * rows(8, 500), rows(8, 500), rows(8, 500), 0.01, 2048
     ),
-    "legs_scan": lambda: lina.hippo.legs_scan(rows(512, 64), 32),
+    "legs_scan": lambda: lina.hippo.legs_scan(rows(512, 256), 32),
     "pinv": lambda: pinv(rows(32, 8000).reshape(8000, 8, 4)),
     "project_capped_simplex": lambda: project_capped_simplex(rows(), total=3.0),
     "project_simplex": lambda: project_simplex(rows()),
     "project_simplex (long)": lambda: project_simplex(rows(1 << 18, 1)),
-    "simplex_qp": lambda: simplex_qp(np.eye(8) + 0.1 * np.ones((200, 8, 8)), rows(8, 200)).x,
+    "simplex_qp": lambda: simplex_qp(np.eye(8) + 0.1 * np.ones((800, 8, 8)), rows(8, 800)).x,
     "softmax": lambda: softmax(rows()),
     "truncated_svd": lambda: truncated_svd(rows(60, 90), 5, rng=0).toarray(),
 }
@@ -40,6 +41,15 @@ def answer(name):
     """Return the answer in a process of its own, with two threads."""
     lina.set_threads(2)
     return KERNELS[name]()
+
+
+@pytest.mark.parametrize("name", sorted(KERNELS.keys() - {"truncated_svd"}))  # whose threads are those of BLAS
+def test_the_work_is_split(name, threads, monkeypatch):
+    threads(2)
+    tasks, submit_all = [], pool.submit_all
+    monkeypatch.setattr(pool, "submit_all", lambda some: (tasks.extend(some), submit_all(some)))
+    KERNELS[name]()
+    assert len(tasks) >= 2
 
 
 @each_kernel

@@ -45,6 +45,7 @@ def sparsemax_jvp(p: Any, tangent: Any, *, axis: int = -1, temperature: Any = 1.
 
     Parameters and result are those of `sparsemax_vjp`.
     """
+    open_pair(p, tangent, "tangent")  # errors by its own name
     return sparsemax_vjp(p, tangent, axis=axis, temperature=temperature)
 
 
