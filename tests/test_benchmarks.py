@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import benchmarks.__main__
-from benchmarks.__main__ import questions
+from benchmarks.__main__ import ON_DEVICE, questions
 from benchmarks.report import store
 from benchmarks.runner import Case, Question, Target, run
 
@@ -43,3 +44,15 @@ def test_the_questions_of_a_room_are_found_by_their_file_names():
     titles = [each.title for each in questions("linalg")]
     assert len(titles) == len(list(Path(benchmarks.__main__.__file__).parent.glob("linalg_*.py"))) > 3
     assert all(title.endswith("?") for title in titles)
+
+
+@pytest.mark.parametrize("room", ON_DEVICE)
+def test_the_tables_of_a_device_run_on_a_stand_in_and_are_called_so(room, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch", reason="NOT TESTED: the tables of a device, because there is no torch")
+    command = ["benchmarks", room, "--device", "stand-in", "--quick", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", command)
+    benchmarks.__main__.main()
+    (page,) = tmp_path.glob("*.md")
+    assert page.name.startswith(f"stand-in-{room}-quick-")
+    assert "of limit" in page.read_text(encoding="utf-8")
+    assert "MISSED" not in capsys.readouterr().out

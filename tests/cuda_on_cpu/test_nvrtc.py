@@ -10,7 +10,8 @@ from tests.cuda_on_cpu.nvrtc import NO_NVRTC, CompileError, compile_for, find_li
 
 pytestmark = [pytest.mark.cuda_text, pytest.mark.skipif(find_library() is None, reason=NO_NVRTC)]
 
-TEXTS = sorted(Path(lina._cuda.__file__).parent.glob("*.cu"))
+FOLDERS = Path(lina._cuda.__file__).parent, Path(__file__).parents[2] / "benchmarks" / "gpu"
+TEXTS = sorted(path for folder in FOLDERS for path in folder.glob("*.cu"))
 
 
 def test_there_are_texts_to_compile():

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = ("lina", "tests", "docs", "benchmarks", "README.md", "CHANGELOG.md", "pyproject.toml", "noxfile.py")
 SECONDS = 300
 FAILED = 1  # pytest's code where tests ran and some did not pass
+NO_END = -1  # tests that a defect keeps from ending: of a loop without end it is the only sign
 
 
 @contextmanager
@@ -62,14 +63,14 @@ def forget_compiled(tree: Path) -> None:
 
 
 def run_tests(tests: tuple[str, ...], tree: Path) -> int:
-    """Return pytest's code, or FAILED where the tests did not end: a defect may loop for ever."""
+    """Return pytest's code, or NO_END."""
     env = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     env.pop("NUMBA_CACHE_DIR", None)  # the copy has its own, beside the kernels
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     try:
         done = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return FAILED
+        return NO_END
     if done.returncode not in (0, FAILED):
         raise RuntimeError(f"pytest {' '.join(tests)} must run, found code {done.returncode}: {done.stdout[-2000:]}")
     return done.returncode
@@ -86,10 +87,10 @@ def main(chosen: list[int]) -> int:
         for mutant in mutants:
             start = time.perf_counter()
             with planted(mutant, tree):
-                caught = run_tests(mutant.tests, tree) == FAILED
-            verdict = "caught  " if caught else "SURVIVED"
-            print(f"{verdict} {time.perf_counter() - start:5.1f} s  {mutant.name}", flush=True)
-            survived += [] if caught else [mutant]
+                code = run_tests(mutant.tests, tree)
+            verdict = {FAILED: "caught", NO_END: "no end"}.get(code, "SURVIVED")
+            print(f"{verdict:8} {time.perf_counter() - start:5.1f} s  {mutant.name}", flush=True)
+            survived += [] if code in (FAILED, NO_END) else [mutant]
     caught = len(mutants) - len(survived)
     print(f"caught {caught} / {len(mutants)} in {time.perf_counter() - began:.0f} s")
     return len(survived)
