@@ -1,6 +1,7 @@
 """The command line: every verb, with and without the optional packages."""
 
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 from lina.__main__ import main
+from lina._core.kernels import TABLE
 from lina._tour import hippo as tour_of_memories
 from lina._tour import info, run
+from lina._tour import warmup as warmup_of_kernels
 from lina._tour.chapter import Chapter, Part, Row, percent_up, rounded_up
 from lina._tour.least_squares import normal_equations_bound, refined_solution
 from lina._tour.warmup import KERNELS, warmup
@@ -192,3 +195,10 @@ def test_the_picture_of_the_readme_is_small(tmp_path):
 
     readme_picture(tmp_path / "tour.png")
     assert 30_000 < (tmp_path / "tour.png").stat().st_size < 150_000
+
+
+def test_warmup_knows_the_file_of_every_kernel_of_the_table():
+    text = inspect.getsource(warmup_of_kernels)
+    files = {target.partition(":")[0] for target in TABLE.values() if target.startswith("lina._numba.")}
+    for name in (each.rpartition(".")[2] for each in files):
+        assert f"_numba.{name} import" in text or f"_numba import {name} as" in text, name

@@ -33,4 +33,5 @@ def test_nothing_is_wrong_on_the_page_and_most_is_possible():
 @pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
 def test_jax_does_what_the_page_says(op, transform):
     pytest.importorskip("jax", reason="NOT TESTED: what jax transforms, because there is no jax")
+    assert op.name in LINES, "docs/jax.rst: python -m tests.jax_table prints its tables"
     assert verdict(op, transform) == LINES[op.name][TRANSFORMS.index(transform)]

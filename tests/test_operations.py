@@ -1,8 +1,12 @@
 """Every public function, through the table of operations: libraries, dtypes, scales, inputs, threads, memory."""
 
 import contextlib
+import csv
 import hashlib
+import importlib
+import inspect
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +23,38 @@ CASES = [(op, name) for op in OPERATIONS for name in selected() if name in op.ba
 TYPED = [(op, name, t) for op, name in CASES for t in DTYPES if BACKENDS[name].complex or "float" in t]
 # what follows from numpy inputs alone is tested once, where numpy is among the backends
 ON_NUMPY = OPERATIONS if "numpy" in selected() else []
+ROOMS = ("diffusion", "diffusion.metrics", "hippo", "linalg", "rope", "simplex", "simplex.flow", "ssm")
+# Functions of numbers, names, files and other functions, which have no arrays to be moved and scaled.
+WITHOUT_A_ROW = {
+    *(f"diffusion.{name}" for name in ("align_snr", "cosine", "discrete", "edm", "flow", "interpolate_shift")),
+    *(f"diffusion.{name}" for name in ("match_time", "nichol_cosine", "rho", "vp_linear", "metrics.compare")),
+    *("hippo.nplr", "hippo.transition", "linalg.load", "linalg.save"),
+    *(f"rope.{name}" for name in ("bucket_of", "complementary_bases", "grid_positions", "hybrid_layers", "turns")),
+    *(f"rope.{name}" for name in ("inverse_leaky_rerope", "log_n_scale", "random_positions", "suggest")),
+    *(f"simplex.flow.{name}" for name in ("kullback_leibler", "langevin_flow", "quantile_flow", "svgd_flow")),
+}
 each_operation = pytest.mark.parametrize("op", ON_NUMPY, ids=lambda op: op.name)
+
+
+def named(operations: list[Operation]) -> set[str]:
+    return {op.name.partition(" (")[0] for op in operations}
+
+
+def test_every_public_function_has_a_row_or_is_one_without():
+    modules = {room: importlib.import_module(f"lina.{room}") for room in ROOMS}
+    public = {
+        f"{room}.{name}"
+        for room, module in modules.items()
+        for name in module.__all__
+        if inspect.isfunction(getattr(module, name))
+    }
+    assert public - named(OPERATIONS) == WITHOUT_A_ROW
+
+
+def test_the_figures_of_the_promises_are_those_of_these_functions():
+    page = Path(__file__).parents[1] / "docs" / "promises" / "functions.csv"
+    with page.open(encoding="utf-8") as file:
+        assert {row["function"].strip("`") for row in csv.DictReader(file)} == named(OPERATIONS)
 
 
 def active(op: Operation, name: str) -> Any:
