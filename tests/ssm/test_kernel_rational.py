@@ -432,3 +432,8 @@ def test_an_empty_batch_has_empty_taps_and_gradients(library):
     for vjp in (kernel_rational_vjp, kernel_rational_truncated_vjp):
         assert tuple(vjp(g, a, b)[0].shape) == (0, 3)
     assert tuple(fftconv(g, make(2)).shape) == (0, 5)
+
+
+def test_no_systems_have_no_kernels_also_where_coefficients_fold():
+    for kernel in (kernel_rational, kernel_rational_truncated):
+        assert kernel(np.zeros((0, 3)), np.zeros((1, 3)), 2).shape == (0, 2)

@@ -170,7 +170,7 @@ def _at_roots_of_unity(xp: Any, c: Any, L: int) -> Any:
     d = c.shape[-1]
     if d > L:
         padded = filled(xp, c, -(-d // L) * L)
-        c = xp.sum(xp.reshape(padded, (*c.shape[:-1], -1, L)), axis=-2)
+        c = xp.sum(xp.reshape(padded, (*c.shape[:-1], padded.shape[-1] // L, L)), axis=-2)
     return forward(xp, c, L)
 
 
