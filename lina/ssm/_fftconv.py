@@ -171,6 +171,9 @@ def fftconv_vjp(cotangent: Any, u: Any, k: Any, *, cotangent_state: Any = None) 
     if cotangent_state is not None:
         _, _, _, more = _opened({"u": u, "k": k, "cotangent_state": cotangent_state}, finite=True)
         check_last(more, M - 1, "cotangent_state")
+        batch = tuple(g.shape[:-1])
+        if batch_shape(cotangent=batch, cotangent_state=tuple(more.shape[:-1])) != batch:
+            raise ValueError(f"cotangent_state must have no more axes than cotangent, got shape {tuple(more.shape)}")
         g = xp.concat([g, xp.broadcast_to(more, (*g.shape[:-1], M - 1))], axis=-1)
     with np.errstate(over="ignore", invalid="ignore"):
         du, dk = (check_result(xp, x, "cotangent") for x in _correlated(xp, g, u, k))

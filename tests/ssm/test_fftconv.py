@@ -122,6 +122,12 @@ def test_adjoints_sum_over_what_was_broadcast():
         (lambda: fftconv("u", [1.0]), TypeError, "u must be an array"),
         (lambda: fftconv_vjp([1.0, 2.0], [1.0], [1.0]), ValueError, "cotangent must have n = 1"),
         (lambda: fftconv_vjp([1.0], [1.0], [1.0], cotangent_state=[1.0]), ValueError, "cotangent_state must have"),
+        (
+            lambda: fftconv_vjp([1.0], [1.0], [1.0, 2.0], cotangent_state=np.ones((3, 1))),
+            ValueError,
+            "cotangent_state must have no more axes than cotangent",
+        ),
+        (lambda: fftconv_vjp([], [], [1.0]), ValueError, "u must have at least one sample"),
     ],
 )
 def test_an_error_names_the_argument(call, error, words):
