@@ -38,6 +38,11 @@ FOUND = {
         "305b" + "6a" * 47 + "89" * 118 + "6a" * 19 + "0a",
         "596d59" + "6a" * 65 + "8d" * 82 + "6a" * 13 + "0a",
         "07" + "12" * 7 + "0a",
+        (
+            "0afffff7ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
+            "ffffffffffffffffffffffffffffffff1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a"
+            "1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1affffffffffffffffffffffffffffffffff"
+        ),
     ),
     "simplex": (
         "0bff666c6f613b3634ffff020ad8000a0a",
