@@ -9,8 +9,9 @@ from typing import Any
 import dask
 import numpy as np
 
-from lina._core.array import check_count, check_option, epsilon, open_door
+from lina._core.array import epsilon, open_door
 from lina._core.certificates import Status
+from lina._core.checks import check_count, check_option
 from lina._core.random import gaussian
 from lina._dask.adaptive import Basis, krylov_basis, whole_basis
 from lina._dask.factors import kind_of_error, last_reading

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, check_positive
+from lina._core.checks import check_option, check_positive
 from lina.diffusion._schedule import Schedule, check_schedule, check_times, on_host
 from lina.diffusion._schedules import clipped
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, open_door
+from lina._core.array import open_door
+from lina._core.checks import check_option
 from lina.diffusion._per_sample import per_sample, spread
 
 PREDICTIONS = ("eps", "x0", "v", "flow", "score")

@@ -7,15 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import (
-    check_option,
-    check_tolerance,
-    dtype_name,
-    from_numpy,
-    open_door,
-    real_number,
-    refuse_gradient,
-)
+from lina._core.array import dtype_name, from_numpy, open_door, refuse_gradient
+from lina._core.checks import check_option, check_tolerance, real_number
 from lina._core.kernels import kernel
 from lina.diffusion._align import match_time, rho
 from lina.diffusion._convert import prediction_of

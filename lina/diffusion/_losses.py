@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lina._core.array import check_option, check_tolerance, dtype_name, open_door, refuse_gradient
+from lina._core.array import dtype_name, open_door, refuse_gradient
+from lina._core.checks import check_option, check_tolerance
 from lina.diffusion._resample import avg_pool, block_scales, check_divisible, gain_of
 from lina.rope._checks import quiet
 

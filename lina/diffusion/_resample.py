@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from lina._core.array import check_count, in_full_precision, open_door
+from lina._core.array import in_full_precision, open_door
+from lina._core.checks import check_count
 from lina.diffusion._dct import resample_axis
 from lina.rope._checks import quiet
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, check_option, check_tolerance, dtype_name, is_lazy, open_door, real_number
+from lina._core.array import check_finite, dtype_name, is_lazy, open_door
+from lina._core.checks import check_option, check_tolerance, real_number
 from lina._core.random import gaussian, generator
 from lina.diffusion._convert import factors, prediction_of
 from lina.diffusion._schedule import Schedule, check_schedule

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, check_positive, host_array, real_number
+from lina._core.array import check_finite, host_array
+from lina._core.checks import check_positive, real_number
 from lina.diffusion._per_sample import host_numbers
 from lina.diffusion._schedule import Schedule, check_times, on_host
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_count, check_option, open_door, to_numpy
+from lina._core.array import open_door, to_numpy
+from lina._core.checks import check_count, check_option
 from lina.diffusion._schedule import Schedule, check_times
 from lina.diffusion._schedules import Table
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import is_lazy, open_door, real_number
+from lina._core.array import is_lazy, open_door
+from lina._core.checks import real_number
 from lina._core.kernels import kernel
 from lina.hippo._arrays import check_overflow, constant, open_finite
 from lina.hippo._measures import roots

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, in_full_precision, where_is, widened_array
+from lina._core.array import in_full_precision, where_is, widened_array
+from lina._core.checks import check_option
 from lina._core.kernels import kernel
 from lina.hippo._arrays import check_overflow, matrix, open_memory, rows_of, scaled, unscaled
 from lina.hippo._measures import check_measure, check_order, check_positive, check_scaling

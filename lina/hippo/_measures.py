@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_count, check_option, real_number, refuse_gradient
+from lina._core.array import refuse_gradient
+from lina._core.checks import check_count, check_option, real_number
 
 MEASURES = ("legs", "legt", "lagt", "glagt", "fout", "foud", "fourier_legs")
 SCALINGS = ("paper", "orthonormal", "lmu")

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option
 from lina._core.certificates import CertificateKind
+from lina._core.checks import check_option
 from lina.hippo._measures import check_measure, check_namespace, check_order, check_positive, edge_values, roots
 from lina.hippo._measures import scale_factors as factors_of
 from lina.hippo._transition import fourier_legs_skew, rotations, transition

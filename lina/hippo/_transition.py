@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import binom, gammaln
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.hippo._arrays import check_overflow
 from lina.hippo._measures import (
     check_laguerre,

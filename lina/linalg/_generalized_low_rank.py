@@ -7,18 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lina._core.array import (
-    adjoint,
-    balance,
-    check_norm,
-    check_rank,
-    epsilon,
-    frobenius,
-    open_door,
-    scalar,
-    to_numpy,
-)
+from lina._core.array import adjoint, balance, check_norm, epsilon, frobenius, open_door, scalar, to_numpy
 from lina._core.certificates import CertificateKind
+from lina._core.checks import check_rank
 from lina.linalg._householder import householder
 from lina.linalg._lowrank import LowRank
 from lina.linalg._pinv.outcome import Cutoff, cutoff_for

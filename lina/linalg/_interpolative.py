@@ -5,17 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import (
-    balance,
-    check_int,
-    check_norm,
-    check_option,
-    epsilon,
-    frobenius,
-    open_door,
-    scalar,
-)
+from lina._core.array import balance, check_norm, epsilon, frobenius, open_door, scalar
 from lina._core.certificates import CertificateKind, Status
+from lina._core.checks import check_int, check_option
 from lina._core.kernels import kernel
 from lina._core.random import generator
 from lina.linalg._column_basis import ColumnBasis

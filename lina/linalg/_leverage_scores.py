@@ -4,17 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import (
-    balance,
-    check_int,
-    check_norm,
-    check_option,
-    check_rank,
-    check_tolerance,
-    epsilon,
-    open_door,
-    to_numpy,
-)
+from lina._core.array import balance, check_norm, epsilon, open_door, to_numpy
+from lina._core.checks import check_int, check_option, check_rank, check_tolerance
 from lina._core.random import gaussian, generator
 from lina.linalg._pinv.outcome import cutoff_for
 from lina.linalg._sketch import sketch

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from lina._core.array import adjoint, balance, check_positive, check_rank, dtype_name, open_door, to_numpy
+from lina._core.array import adjoint, balance, dtype_name, open_door, to_numpy
 from lina._core.certificates import CertificateKind, Status
+from lina._core.checks import check_positive, check_rank
 from lina.linalg._lowrank import LowRank
 
 NORMS = ("trace", "fro", "2")

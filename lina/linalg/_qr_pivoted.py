@@ -7,18 +7,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from lina._core.array import (
-    balance,
-    check_norm,
-    check_option,
-    check_rank,
-    epsilon,
-    frobenius,
-    open_door,
-    scalar,
-    to_numpy,
-)
+from lina._core.array import balance, check_norm, epsilon, frobenius, open_door, scalar, to_numpy
 from lina._core.certificates import CertificateKind, Status
+from lina._core.checks import check_option, check_rank
 from lina._core.random import generator
 from lina.linalg._column_basis import ColumnBasis, upper_inverse
 from lina.linalg._lowrank import LowRank

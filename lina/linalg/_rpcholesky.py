@@ -7,18 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import (
-    adjoint,
-    check_rank,
-    dtype_name,
-    epsilon,
-    frobenius,
-    from_numpy,
-    open_door,
-    scalar,
-    to_numpy,
-)
+from lina._core.array import adjoint, dtype_name, epsilon, frobenius, from_numpy, open_door, scalar, to_numpy
 from lina._core.certificates import CertificateKind, Status
+from lina._core.checks import check_rank
 from lina._core.random import generator
 from lina.linalg._low_rank_eigh import LowRankEigh
 from lina.linalg._lowrank import LowRank

@@ -8,16 +8,8 @@ import scipy.fft
 import scipy.sparse
 from array_api_compat import device
 
-from lina._core.array import (
-    check_finite,
-    check_option,
-    check_rank,
-    dtype_name,
-    from_numpy,
-    is_lazy,
-    open_door,
-    real_dtype,
-)
+from lina._core.array import check_finite, dtype_name, from_numpy, is_lazy, open_door, real_dtype
+from lina._core.checks import check_option, check_rank
 from lina._core.kernels import kernel, library
 from lina._core.random import generator
 from lina.linalg._lowrank import Concise

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lina._core.array import check_tolerance, frobenius, to_numpy
+from lina._core.array import frobenius, to_numpy
 from lina._core.certificates import Status
+from lina._core.checks import check_tolerance
 from lina.linalg._column_basis import ColumnBasis, column_basis, take_columns
 from lina.linalg._pivoted_qr import numerical_rank, pivoted_qr
 from lina.linalg._residual import projection_error

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from lina._core.array import check_rank, check_tolerance, is_lazy
+from lina._core.array import is_lazy
+from lina._core.checks import check_rank, check_tolerance
 
 
 def check_matrix(A: Any, name: str = "A", *, lazy: bool = False) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from lina._core.array import balance, check_rank, epsilon, is_lazy, to_numpy
+from lina._core.array import balance, epsilon, is_lazy, to_numpy
+from lina._core.checks import check_rank
 from lina.linalg._truncated_svd.result import TruncatedSVD
 from lina.linalg._update import (
     Change,

@@ -5,17 +5,9 @@ from typing import Any
 
 from array_api_compat import device
 
-from lina._core.array import (
-    adjoint,
-    balance,
-    check_norm,
-    check_rank,
-    epsilon,
-    frobenius,
-    open_door,
-    scalar,
-)
+from lina._core.array import adjoint, balance, check_norm, epsilon, frobenius, open_door, scalar
 from lina._core.certificates import CertificateKind
+from lina._core.checks import check_rank
 from lina.linalg._lowrank import Concise
 from lina.linalg._residual import residual_norm
 from lina.linalg._stopping import check_matrix

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from lina._core import array
-from lina._core.array import host_array, real_number, refuse_gradient
+from lina._core import checks
+from lina._core.array import host_array, refuse_gradient
+from lina._core.checks import real_number
 
 _MOST = 2**48  # beyond it numpy has errors of its own, which name no argument
 
 
 def check_count(value: Any, name: str, least: int = 1, most: int = _MOST) -> int:
     """Return ``value`` as an int of at least ``least`` and at most ``most``."""
-    return array.check_count(value, name, least, most)
+    return checks.check_count(value, name, least, most)
 
 
 def check_above(value: Any, name: str, limit: float, *, allow_equal: bool = False) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.rope._checks import check_above, check_count
 from lina.rope._frequencies import ntk_base, ramp_ends, rotary_frequencies
 from lina.rope._parameters import KINDS, POSITION_KINDS

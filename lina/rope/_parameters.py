@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, host_array
+from lina._core.array import host_array
+from lina._core.checks import check_option
 from lina.rope._checks import check_above, check_count
 from lina.rope._schedules import SCHEDULES
 

@@ -4,17 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import (
-    check_finite,
-    check_option,
-    dtype_name,
-    is_lazy,
-    open_door,
-    real_dtype,
-    to_numpy,
-    where_is,
-    widened_array,
-)
+from lina._core.array import check_finite, dtype_name, is_lazy, open_door, real_dtype, to_numpy, where_is, widened_array
+from lina._core.checks import check_option
 from lina.rope._checks import quiet
 from lina.rope._scaling import LAYOUTS
 

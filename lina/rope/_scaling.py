@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.rope import _frequencies as frequencies
 from lina.rope import _position_maps as maps
 from lina.rope._checks import check_above, check_count, check_even, check_positions

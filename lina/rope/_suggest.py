@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.rope._checks import check_count
 from lina.rope._parameters import KINDS
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, host_array, open_door, real_dtype
+from lina._core.array import host_array, open_door, real_dtype
+from lina._core.checks import check_option
 from lina._core.random import generator
 from lina.rope._checks import check_above, check_count, quiet
 from lina.rope._scaling import RotaryScaling

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from lina._core.array import check_option, refuse_gradient
+from lina._core.array import refuse_gradient
+from lina._core.checks import check_option
 from lina._core.kernels import kernel
 from lina.simplex._entmax.public import entmax_rows
 from lina.simplex._losses import REDUCTIONS, assemble, cross_entropy_rows, rows_that_count

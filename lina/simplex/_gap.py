@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lina._core.array import check_finite, check_option, check_positive, is_lazy, scalar
+from lina._core.array import check_finite, is_lazy, scalar
+from lina._core.checks import check_option, check_positive
 from lina.simplex._project_capped_simplex import project_capped_simplex
 from lina.simplex._project_l1_ball import project_l1_ball
 from lina.simplex._project_simplex import project_simplex

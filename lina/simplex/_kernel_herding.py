@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, check_rank, check_tolerance, open_door, refuse_gradient, scalar
+from lina._core.array import check_finite, open_door, refuse_gradient, scalar
 from lina._core.certificates import Status
+from lina._core.checks import check_rank, check_tolerance
 from lina._core.kernels import kernel as kernel_of
 from lina.simplex._data import check_data, computing, host, host_rows, indices_like, open_matrix, power_of_two, scaled
 from lina.simplex._growing_face import GrowingFace

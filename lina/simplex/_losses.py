@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from lina._core.array import check_option, check_rank
+from lina._core.checks import check_option, check_rank
 from lina._core.kernels import kernel
 from lina.simplex._rows import (
     check_mask,

@@ -7,7 +7,8 @@ from typing import Any
 import array_api_compat.numpy as numpy_namespace
 import numpy as np
 
-from lina._core.array import check_option, epsilon, from_numpy, scalar
+from lina._core.array import epsilon, from_numpy, scalar
+from lina._core.checks import check_option
 from lina._core.kernels import kernel
 from lina.simplex._data import computing, host, host_rows, open_matrix, scaled
 from lina.simplex._gap import widen

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lina._core.array import check_option, check_rank
+from lina._core.checks import check_option, check_rank
 from lina._core.kernels import kernel
 from lina.simplex._noise import NOISES, sweep
 from lina.simplex._rows import (

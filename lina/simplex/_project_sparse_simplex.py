@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from lina._core.array import check_rank
+from lina._core.checks import check_rank
 from lina.simplex._project_simplex import project_rows, threshold
 from lina.simplex._rows import check_axis, detach, open_real, over_rows, per_row
 from lina.simplex._truncated_softmax import keep_topk

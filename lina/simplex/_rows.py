@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device, is_dask_array, is_jax_array, is_numpy_array
 
-from lina._core.array import check_one_device, dtype_name, is_lazy, open_door, real_number, widest_real
+from lina._core.array import check_one_device, dtype_name, is_lazy, open_door, widest_real
+from lina._core.checks import real_number
 from lina._core.kernels import kernel, library
 
 # A kernel takes seconds to compile on its first call: below this many entries the body is done earlier.

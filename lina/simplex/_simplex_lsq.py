@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_tolerance, from_numpy, open_door
+from lina._core.array import from_numpy, open_door
+from lina._core.checks import check_tolerance
 from lina._core.kernels import kernel
 from lina.simplex._data import check_data, computing, host, indices_like, power_of_two, scaled
 from lina.simplex._result import SimplexResult

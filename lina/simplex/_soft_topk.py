@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from lina._core.array import check_option, check_rank, is_lazy
+from lina._core.array import is_lazy
+from lina._core.checks import check_option, check_rank
 from lina._core.kernels import kernel
 from lina.simplex._project_capped_simplex import project_capped_simplex
 from lina.simplex._project_simplex import centred, open_pair

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
-from lina._core.array import check_rank, is_lazy
+from lina._core.array import is_lazy
+from lina._core.checks import check_rank
 from lina._core.kernels import kernel
 from lina.simplex._rows import (
     best_int,

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lina._core.array import check_tolerance, dtype_name, from_numpy, host_array
+from lina._core.array import dtype_name, from_numpy, host_array
 from lina._core.certificates import Status
+from lina._core.checks import check_tolerance
 from lina.simplex._data import indices_like
 from lina.simplex._gap import START_SLACK
 from lina.simplex._result import SimplexResult, Step

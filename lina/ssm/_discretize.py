@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, check_option, conjugate, is_lazy, open_door, real_number, where_is
+from lina._core.array import check_finite, conjugate, is_lazy, open_door, where_is
+from lina._core.checks import check_option, real_number
 from lina.ssm._discretize_expm import expm
 from lina.ssm._systems_arrays import batch_shape, check_overflow, check_square, check_step, coupling, namespace, solve
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_finite, check_rank, open_door, where_is
+from lina._core.array import check_finite, open_door, where_is
+from lina._core.checks import check_rank
 from lina.ssm._convert.output_after import output_after, tail_numerator
 from lina.ssm._resolvent import check_no_pole
 from lina.ssm._response import response

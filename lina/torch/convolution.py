@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from array_api_compat import torch as torch_namespace
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.ssm._fftconv import check_shapes, convolution, fftconv_vjp
 from lina.ssm._fourier import first, product_length, sum_is_finite
 from lina.ssm._kernels.cotangents import summed_to

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lina._core.array import check_count
+from lina._core.checks import check_count
 
 
 @dataclass(frozen=True, eq=False)

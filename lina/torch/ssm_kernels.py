@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from array_api_compat import torch as torch_namespace
 
-from lina._core.array import check_option, real_dtype
+from lina._core.array import real_dtype
+from lina._core.checks import check_option
 from lina.ssm._kernels.cauchy import cauchy_sums, cauchy_vjp
 from lina.ssm._kernels.cotangents import refuse_complex
 from lina.ssm._kernels.diag import METHODS, diag_taps, kernel_diag_vjp

@@ -32,7 +32,7 @@ MUTANTS = (
     ),
     Mutant(
         "a bound off by one",
-        "lina/_core/array.py",
+        "lina/_core/checks.py",
         "if not 1 <= value <= limit:",
         "if not 0 <= value <= limit:",
         ("tests/linalg/test_truncated_svd.py", "-k", "named or refused or argument"),

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_count, open_door, to_numpy, where_is
+from lina._core.array import open_door, to_numpy, where_is
+from lina._core.checks import check_count
 from lina._core.random import generator
 from lina.diffusion.metrics._features import open_features
 from lina.diffusion.metrics._frechet import frechet_distance

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_count, scalar, where_is
+from lina._core.array import scalar, where_is
+from lina._core.checks import check_count
 from lina._core.random import generator
 from lina.diffusion.metrics._features import blocks, check_value, open_features
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_count, epsilon, from_numpy, to_numpy, where_is
+from lina._core.array import epsilon, from_numpy, to_numpy, where_is
+from lina._core.checks import check_count
 from lina.diffusion.metrics._features import BLOCK, blocks, open_features, to_unit_scale
 from lina.simplex._truncated_softmax import kth_largest
 

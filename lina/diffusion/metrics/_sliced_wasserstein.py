@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_count, check_tolerance, scalar, where_is
+from lina._core.array import scalar, where_is
+from lina._core.checks import check_count, check_tolerance
 from lina._core.random import gaussian, generator
 from lina.diffusion.metrics._features import blocks, check_value, open_features, to_unit_scale
 

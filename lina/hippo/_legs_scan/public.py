@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, kernel_of_tensors, on_cluster, where_is
+from lina._core.array import kernel_of_tensors, on_cluster, where_is
+from lina._core.checks import check_option
 from lina._core.kernels import kernel
 from lina.hippo._arrays import check_overflow, open_finite, open_memory, rows_of, scaled, unscaled
 from lina.hippo._legs_project import exact_states, project

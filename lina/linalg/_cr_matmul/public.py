@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import device
 
-from lina._core.array import balance, check_norm, check_option, dtype_name, open_door, refuse_gradient
+from lina._core.array import balance, check_norm, dtype_name, open_door, refuse_gradient
 from lina._core.certificates import CertificateKind
+from lina._core.checks import check_option
 from lina._core.errors import AccuracyWarning
 from lina._core.kernels import kernel
 from lina._core.random import generator

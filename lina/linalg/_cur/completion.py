@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from lina._core.array import balance, check_norm, check_tolerance, divide, epsilon, frobenius, open_door, scalar
+from lina._core.array import balance, check_norm, divide, epsilon, frobenius, open_door, scalar
+from lina._core.checks import check_tolerance
 from lina.linalg._cur.cores import basis, multiplication_rounding, pseudo_inverse, unscale
 from lina.linalg._cur.indices import given
 from lina.linalg._cur.result import CURCompletion

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import device
 
-from lina._core.array import adjoint, check_rank, host_array, to_numpy
+from lina._core.array import adjoint, host_array, to_numpy
+from lina._core.checks import check_rank
 from lina.linalg._cur.cores import basis
 from lina.linalg._pivoted_qr import pivoted_qr
 from lina.linalg._select_columns.choose import choose_columns

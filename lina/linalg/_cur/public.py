@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import balance, check_norm, check_option, check_tolerance, epsilon, open_door
+from lina._core.array import balance, check_norm, epsilon, open_door
 from lina._core.certificates import CertificateKind
+from lina._core.checks import check_option, check_tolerance
 from lina._core.random import generator
 from lina.linalg._cur.cores import CORES, Core, basis, intersection_core, projection_core, unscale
 from lina.linalg._cur.indices import choose, counts_of, given

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, check_rank, check_tolerance, to_numpy
+from lina._core.array import to_numpy
 from lina._core.certificates import Status
+from lina._core.checks import check_option, check_rank, check_tolerance
 from lina._core.random import generator
 from lina.linalg._low_rank_eigh import NORMS, LowRankEigh
 from lina.linalg._nystrom.blocks import Goal, approximate

@@ -3,7 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
-from lina._core.array import check_tolerance
+from lina._core.checks import check_tolerance
 
 PATHS = ("svd", "eigh", "gram", "cholqr2", "lu", "cod", "qr", "mgs2")
 

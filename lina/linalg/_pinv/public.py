@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lina._core.array import check_option, epsilon, is_lazy, open_door, to_numpy
+from lina._core.array import epsilon, is_lazy, open_door, to_numpy
+from lina._core.checks import check_option
 from lina._core.kernels import kernel
 from lina.linalg._pinv.compute import METHODS, compute_pinv
 from lina.linalg._pinv.outcome import PATHS, cutoff_for

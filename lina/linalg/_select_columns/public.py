@@ -6,21 +6,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import device
 
-from lina._core.array import (
-    adjoint,
-    balance,
-    check_int,
-    check_norm,
-    check_option,
-    check_rank,
-    epsilon,
-    frobenius,
-    open_door,
-    real_dtype,
-    scalar,
-    to_numpy,
-)
+from lina._core.array import adjoint, balance, check_norm, epsilon, frobenius, open_door, real_dtype, scalar, to_numpy
 from lina._core.certificates import CertificateKind
+from lina._core.checks import check_int, check_option, check_rank
 from lina._core.kernels import kernel
 from lina._core.random import generator
 from lina.linalg._lowrank import Concise

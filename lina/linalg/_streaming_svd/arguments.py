@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lina._core.array import check_int, check_option, check_tolerance, dtype_name
+from lina._core.array import dtype_name
+from lina._core.checks import check_int, check_option, check_tolerance
 from lina._core.random import generator
 
 DTYPES = ("float32", "float64", "complex64", "complex128")

@@ -6,19 +6,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from lina._core.array import (
-    adjoint,
-    balance,
-    check_tolerance,
-    divide,
-    dtype_name,
-    epsilon,
-    from_numpy,
-    open_door,
-    safe_range,
-    to_numpy,
-)
+from lina._core.array import adjoint, balance, divide, dtype_name, epsilon, from_numpy, open_door, safe_range, to_numpy
 from lina._core.certificates import CertificateKind, Status
+from lina._core.checks import check_tolerance
 from lina.linalg._stopping import check_matrix
 from lina.linalg._streaming_svd.arguments import (
     check_dtype,

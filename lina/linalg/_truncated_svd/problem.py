@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from array_api_compat import device
 
-from lina._core.array import balance, check_rank, conjugate, epsilon, frobenius, is_lazy, scalar
+from lina._core.array import balance, conjugate, epsilon, frobenius, is_lazy, scalar
 from lina._core.certificates import Certificate, CertificateKind, Status
+from lina._core.checks import check_rank
 from lina.linalg._orthonormal import orthonormal_columns
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, check_rank, epsilon, on_cluster, scalar
+from lina._core.array import epsilon, on_cluster, scalar
 from lina._core.certificates import Certificate, CertificateKind, Status
+from lina._core.checks import check_option, check_rank
 from lina._core.random import gaussian, generator
 from lina.linalg._stopping import check_stopping
 from lina.linalg._truncated_svd.door import Entrance, enter

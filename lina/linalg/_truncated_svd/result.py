@@ -6,8 +6,9 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from lina._core.array import check_rank, frobenius, scalar
+from lina._core.array import frobenius, scalar
 from lina._core.certificates import CertificateKind, Status
+from lina._core.checks import check_rank
 from lina.linalg._lowrank import LowRank
 
 # What these leave over is orthogonal to every term, so that dropped terms join it as squares.

@@ -7,8 +7,9 @@ from typing import Any
 import array_api_compat.numpy as numpy_namespace
 import numpy as np
 
-from lina._core.array import check_finite, check_option, check_positive, check_rank, check_tolerance, is_lazy
+from lina._core.array import check_finite, is_lazy
 from lina._core.certificates import Status
+from lina._core.checks import check_option, check_positive, check_rank, check_tolerance
 from lina.simplex._gap import SETS, START_SLACK, check_point, check_upper, widen
 from lina.simplex._minimize.auto import METHODS
 from lina.simplex._minimize.objective import ContradictionError, Lifted, NotFiniteError, Objective, Point

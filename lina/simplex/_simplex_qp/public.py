@@ -8,19 +8,8 @@ import array_api_compat.numpy as numpy_namespace
 import numpy as np
 from array_api_compat import array_namespace
 
-from lina._core.array import (
-    check_finite,
-    check_option,
-    check_positive,
-    check_rank,
-    check_tolerance,
-    dtype_name,
-    from_numpy,
-    is_lazy,
-    open_door,
-    refuse_gradient,
-    to_numpy,
-)
+from lina._core.array import check_finite, dtype_name, from_numpy, is_lazy, open_door, refuse_gradient, to_numpy
+from lina._core.checks import check_option, check_positive, check_rank, check_tolerance
 from lina._core.kernels import kernel
 from lina.simplex._gap import START_SLACK, check_point, check_real, check_upper
 from lina.simplex._minimize.progress import Progress, Region, Tolerances

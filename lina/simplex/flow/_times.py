@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_positive, to_numpy
+from lina._core.array import to_numpy
+from lina._core.checks import check_positive
 
 # The steps to which the time from the start to an output is divided where no step is given.
 _DEFAULT_STEPS = 100

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_positive, from_numpy
+from lina._core.array import from_numpy
+from lina._core.checks import check_positive
 from lina.simplex.flow._domain import density_on
 from lina.simplex.flow._on_grid import GridEnergy
 from lina.simplex.flow.energies import Energy, check_energy, check_powers

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_positive, open_door
+from lina._core.array import open_door
+from lina._core.checks import check_positive
 from lina.simplex.flow._gradient_check import check_gradients
 from lina.simplex.flow._on_particles import ParticleEnergy
 from lina.simplex.flow._points import Points, check_count, check_per_point, check_points

@@ -5,7 +5,8 @@ import warnings
 from functools import partial
 from typing import Any
 
-from lina._core.array import check_positive, scalar
+from lina._core.array import scalar
+from lina._core.checks import check_positive
 from lina._core.errors import AccuracyWarning
 from lina.simplex.flow._on_particles import Pairs, State, inner, weighted_sums
 from lina.simplex.flow._points import Points, check_count, check_points, without

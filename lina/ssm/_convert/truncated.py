@@ -14,7 +14,8 @@ import numpy as np
 import scipy.fft
 from scipy.signal import lfilter
 
-from lina._core.array import check_rank, epsilon, from_numpy, to_numpy
+from lina._core.array import epsilon, from_numpy, to_numpy
+from lina._core.checks import check_rank
 from lina._core.errors import AccuracyWarning
 from lina.ssm._convert.forms import _host_only
 from lina.ssm._convert.output_after import matrix_power, one_less_power, output_after, tail_numerator_host

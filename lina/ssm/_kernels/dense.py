@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_rank, is_lazy
+from lina._core.array import is_lazy
+from lina._core.checks import check_rank
 from lina.ssm._discretize import discretize_vector
 from lina.ssm._fourier import check_result
 from lina.ssm._systems_arrays import batch_shape, check_last, check_square, check_step, open_parts, widened_array

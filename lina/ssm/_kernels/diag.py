@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, conjugate, is_lazy, kernel_of_tensors, on_cluster
+from lina._core.array import conjugate, is_lazy, kernel_of_tensors, on_cluster
+from lina._core.checks import check_option
 from lina.ssm._discretize import _complex_expm1
 from lina.ssm._kernels.cotangents import open_cotangent, summed_to
 from lina.ssm._kernels.dplr_parts import check_length

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, check_rank, conjugate, epsilon, is_lazy, scalar, to_numpy, where_is
+from lina._core.array import conjugate, epsilon, is_lazy, scalar, to_numpy, where_is
+from lina._core.checks import check_option, check_rank
 from lina.ssm._kernels.circle import Circle, inner_circle
 from lina.ssm._stability.margin import ACTIONS, flag_unstable, stability_margin, system_at
 from lina.ssm._systems import DPLRSystem

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_rank, conjugate, kernel_of_tensors, on_cluster, open_door
+from lina._core.array import conjugate, kernel_of_tensors, on_cluster, open_door
+from lina._core.checks import check_rank
 from lina.ssm._fourier import check_entries, check_result, first, product
 from lina.ssm._kernels.cotangents import check_cotangent, summed_to
 from lina.ssm._series import divide, filled

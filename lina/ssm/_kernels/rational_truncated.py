@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, check_rank, is_lazy, kernel_of_tensors, on_cluster, to_numpy
+from lina._core.array import is_lazy, kernel_of_tensors, on_cluster, to_numpy
+from lina._core.checks import check_option, check_rank
 from lina.ssm._fourier import check_result, forward, inverse
 from lina.ssm._kernels.divide_on_circle import divide_on_circle, has_zero, may_wind, safely_squared
 from lina.ssm._kernels.rational import open_cotangent, open_fraction, returned

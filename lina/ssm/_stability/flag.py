@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.ssm._stability.many_rows import reflect_below_one
 from lina.ssm._stability.margin import ACTIONS, certified_margin, flag_unstable, system_at
 from lina.ssm._stability.pole_discs import outside_by, sign_from_poles

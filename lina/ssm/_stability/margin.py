@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lina._core.array import check_option, epsilon, from_numpy, is_lazy, to_numpy
+from lina._core.array import epsilon, from_numpy, is_lazy, to_numpy
+from lina._core.checks import check_option
 from lina._core.errors import LinaWarning
 from lina.ssm._convert.realise import real_modes, realised
 from lina.ssm._convert.result import _each

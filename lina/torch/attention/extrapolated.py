@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.torch.attention.checks import (
     check_lengths,
     check_scale,

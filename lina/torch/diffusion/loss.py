@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.diffusion import Schedule, multiscale_mse
 from lina.diffusion._convert import PREDICTIONS
 from lina.diffusion._schedule import check_times

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.diffusion import Schedule
 from lina.rope import RotaryScaling
 from lina.torch.diffusion.attention_block import AttentionBlock, AxialRotation

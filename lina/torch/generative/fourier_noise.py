@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lina._core.array import check_count
+from lina._core.checks import check_count
 from lina.torch.generative.checks import check_samples
 
 

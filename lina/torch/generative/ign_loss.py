@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils import parametrize
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.torch.diffusion.checks import copied
 from lina.torch.generative.checks import (
     check_finite,

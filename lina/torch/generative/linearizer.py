@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lina._core.array import check_rank
+from lina._core.checks import check_rank
 from lina.hippo._measures import check_positive
 from lina.torch.generative.checks import (
     check_full_precision,

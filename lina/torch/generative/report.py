@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lina._core.array import check_count
+from lina._core.checks import check_count
 from lina.torch.generative.checks import check_finite, check_samples, check_weight, same_shape
 
 # Below this share of the diversity of data a network counts as collapsed.

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
-from lina._core import array
-from lina._core.array import real_number
+from lina._core import checks
+from lina._core.checks import real_number
 
 _MOST = 2**40  # beyond it torch has errors of its own, which name no argument
 MOST_BLOCKS = 2**16  # each takes a millisecond to make
@@ -15,7 +15,7 @@ MOST_BLOCKS = 2**16  # each takes a millisecond to make
 
 def check_count(value: Any, name: str, least: int = 1, most: int = _MOST) -> int:
     """Return ``value`` as an int of at least ``least`` and at most ``most``."""
-    return array.check_count(value, name, least, most)
+    return checks.check_count(value, name, least, most)
 
 
 def is_traced() -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lina._core.array import check_option, to_numpy
+from lina._core.array import to_numpy
+from lina._core.checks import check_option
 from lina._core.errors import AccuracyWarning
 from lina.ssm import DiagonalSystem, DPLRSystem, step_down, to_diagonal, to_rational
 from lina.ssm._convert.result import HOPELESS, _difference, _each

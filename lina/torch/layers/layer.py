@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.ssm import UnstableSystemWarning, fftconv, linear_scan, stability_margin
 from lina.ssm._stability.margin import ACTIONS
 from lina.torch.layers.checks import check_count, check_samples, check_state, is_traced

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.hippo import legs_scan
 from lina.hippo._legs_scan.public import METHODS
 from lina.hippo._measures import check_scaling

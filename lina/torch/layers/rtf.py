@@ -8,7 +8,8 @@ import torch
 from array_api_compat import torch as torch_namespace
 from torch import nn
 
-from lina._core.array import check_option, to_numpy
+from lina._core.array import to_numpy
+from lina._core.checks import check_option
 from lina.ssm import RationalSystem, kernel_rational
 from lina.ssm._scan_rational import reaching
 from lina.ssm._stability.many_rows import reflect_below_one

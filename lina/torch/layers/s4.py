@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import torch
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.hippo import nplr
 from lina.ssm import DPLRSystem, kernel_dplr, stability_margin
 from lina.ssm._discretize import discretize_dplr

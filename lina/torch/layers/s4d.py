@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.hippo import nplr
 from lina.ssm import DiagonalSystem, kernel_diag, vandermonde, vandermonde_transpose
 from lina.ssm._discretize import discretize_diagonal

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from lina._core.array import check_option
+from lina._core.checks import check_option
 from lina.torch.layers.checks import check_count, check_state
 from lina.torch.layers.stack import Stack, layer_maker
 
