@@ -42,7 +42,10 @@ class Task:
 
 
 def run_record(setting: str, seed: int, measures: dict[str, Any], budget: Any, targets: Iterable[Target]) -> dict:
-    """Return one run as it is stored; ``budget`` is a dataclass or a dictionary. A device but the CPU is a setting."""
+    """Return one run as it is stored, that of another device than the CPU in a row of its own.
+
+    ``budget`` is a dataclass or a dictionary.
+    """
     used = budget if isinstance(budget, dict) else asdict(budget)
     device = used.get("device", "cpu")
     setting += f", {device}" * (device != "cpu")

@@ -10,6 +10,9 @@ from lina._core.certificates import Certificate, CertificateKind, Status
 from lina._core.checks import check_rank
 from lina.linalg._orthonormal import orthonormal_columns
 
+# The least part of a tolerance that is left to rounding.
+_ROUNDING_SHARE = 1e-6
+
 
 class Matrix:
     """A matrix (m, n) of any kind, read by products with blocks of rows, and how often it was read.
@@ -123,15 +126,15 @@ class Matrix:
         return epsilon(self.like) * (8 + math.sqrt(self.shape[0] * self.shape[1]))
 
     def rounding_share(self, target: float) -> float:
-        """Return the part of a target of the error that rounding in its certificate may take, within limits."""
-        ratio, least = target / self.size if self.size > 0 else 0.0, 1e-6
-        if ratio == 0:
-            return least
+        """Return the part of a target of the Frobenius error that rounding in its certificate may take, 1 % at most."""
+        if self.size == 0 or target == 0:
+            return _ROUNDING_SHARE
+        ratio = target / self.size
         if ratio**2 > 1e3 * self.doubt():
             share = self.doubt() / (2 * ratio**2)
         else:  # the residual itself is measured
             share = epsilon(self.like) * (4 + 2 * math.sqrt(min(self.shape)) / ratio)
-        return min(max(least, share), 1e-2)
+        return min(max(_ROUNDING_SHARE, share), 1e-2)
 
     def certify(self, factors: "Factors") -> Certificate:
         """Return the Frobenius norm of what the factors, a projection of the matrix, leave over."""
@@ -176,7 +179,7 @@ class Request(NamedTuple):
         if self.tolerant:
             target = self.tolerance(matrix, captured)
             # a little less than asked for: the error that is certified in the end includes rounding
-            target *= 1 - matrix.rounding_share(target)
+            target *= 1 - (matrix.rounding_share(target) if self.norm == "fro" else _ROUNDING_SHARE)
         return Goal(rank, target, self.norm, self.max_passes)
 
     def tolerance(self, matrix: Matrix, captured: float = 0.0) -> float:
